@@ -1,0 +1,29 @@
+# make demo   images in, a measured Cortex-M firmware out (sets up what it needs)
+# make test   sets up the same way, then linters and tests
+# make slow   the long tests: thousands of random graphs and fuzzed files
+# make clean  removes build outputs; .venv and runs/ stay
+PYTHON_BIN := .venv/bin
+
+.PHONY: help setup demo test slow lint clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup:
+	@bash tools/setup.sh
+
+demo: setup
+	@$(PYTHON_BIN)/netbooster run digits --target mps2-an386
+
+lint: setup
+	@echo "[lint] ruff"; $(PYTHON_BIN)/ruff check .
+	@echo "[lint] mypy"; $(PYTHON_BIN)/mypy
+
+test: lint
+	@echo "[test] pytest"; $(PYTHON_BIN)/python -m pytest -n auto
+
+slow: setup
+	@$(PYTHON_BIN)/python -m pytest -n auto -m slow
+
+clean:
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,37 @@
+"""The two consoles of the command line, and the one look of its tables."""
+
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+# Without a terminal (a pipe, CI) rich falls back to 80 columns and would cut names in tables.
+_PIPE_WIDTH = 160
+
+console = Console(
+    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH
+)
+error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(stage: str, message: str) -> None:
+    """One line of progress, with the stage that speaks."""
+    console.print(f"[bold cyan]{stage:<9}[/]", end="")
+    console.print(message, markup=False)
+
+
+def new_table(title: str, *columns: str, wrap: str) -> Table:
+    """A table whose columns keep their width, but for ``wrap``, the last one, which wraps.
+
+    A column name that begins with ``>`` is right-aligned.
+    """
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.removeprefix(">"),
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=True,
+        )
+    table.add_column(wrap, overflow="fold")
+    return table

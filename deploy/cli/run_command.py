@@ -1,0 +1,91 @@
+"""`netbooster run`: all stages, images in, report out."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli import (
+    build_command,
+    compile_command,
+    contract_command,
+    emulate_command,
+    export_command,
+    report_command,
+    train_command,
+)
+from deploy.cli.console import say
+from deploy.cli.context import DEFAULT_TARGET, RunContext, TargetOption
+from deploy.errors import DeployError
+
+NO_ARGS_IS_HELP = True
+
+
+class Stage(StrEnum):
+    """The stages, in order."""
+
+    DATA = "data"
+    TRAIN = "train"
+    CONTRACT = "contract"
+    EXPORT = "export"
+    COMPILE = "compile"
+    BUILD = "build"
+    EMULATE = "emulate"
+    REPORT = "report"
+
+
+def _data_stage(context: RunContext) -> None:
+    dataset = context.dataset
+    sizes = ", ".join(
+        f"{dataset.split_size(split):,} {split}" for split in ("train", "val", "test")
+    )
+    say("data", f"{dataset.name}: {len(dataset.labels)} classes; images: {sizes}")
+
+
+STAGES: dict[Stage, Callable[[RunContext], None]] = {
+    Stage.DATA: _data_stage,
+    Stage.TRAIN: train_command.stage,
+    Stage.CONTRACT: contract_command.stage,
+    Stage.EXPORT: export_command.stage,
+    Stage.COMPILE: compile_command.stage,
+    Stage.BUILD: build_command.stage,
+    Stage.EMULATE: emulate_command.stage,
+    Stage.REPORT: report_command.stage,
+}
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help=train_command.RECIPE_HELP)],
+    target: TargetOption = DEFAULT_TARGET,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run folder. Default: runs/<recipe>.")
+    ] = None,
+    start: Annotated[
+        Stage | None,
+        typer.Option("--from", help="Do this stage and all after it again; keep those before."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to train: cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Train, contract, quantize, compile, emulate and report, with one command.
+
+    Stages whose inputs have not changed since they were done are skipped; after a kill the same
+    command goes on from where it stopped. `--from export` repeats export and all after it.
+    `--from train` throws the trained networks of this run away and trains anew.
+    """
+    from deploy.doctor import require_tools
+
+    context = train_command.open_new(recipe, output)
+    context.device = device
+    context.target_name = target
+    require_tools(context.target)  # told now rather than after minutes of training
+    order = list(STAGES)
+    first = order.index(start) if start else 0
+    if start is not None and first > order.index(Stage.TRAIN) and not context.folder.is_dir():
+        raise DeployError(f"--from {start}: no run in {context.folder} yet; leave --from out")
+    for index, stage in enumerate(order):
+        context.force = start is not None and index >= first
+        if stage is Stage.TRAIN and context.force:
+            context.discard_training()
+        STAGES[stage](context)

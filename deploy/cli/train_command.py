@@ -1,0 +1,53 @@
+"""`netbooster train`: the vanilla baseline and the boosted network's giant."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli.console import console, say
+from deploy.cli.context import ModelOption, RunContext
+
+NO_ARGS_IS_HELP = True
+RECIPE_HELP = "Name of a committed recipe (digits, glyphs) or path of a recipe file."
+
+
+def open_new(recipe_name: str, output: Path | None) -> RunContext:
+    """The run of a recipe, in ``output`` or in ``runs/<recipe's name>``."""
+    from netbooster.recipe import load_recipe
+
+    recipe = load_recipe(recipe_name)
+    return RunContext(recipe, output or Path("runs") / recipe.name)
+
+
+def stage(context: RunContext) -> None:
+    """Train what is not trained yet."""
+    from netbooster.pipeline import train_netbooster, train_vanilla
+
+    _ = context.dataset  # bad data is told before the first step
+    context.folder.mkdir(parents=True, exist_ok=True)
+    if context.only in (None, "vanilla"):
+        train_vanilla(context.recipe, context.folder, device=context.device, console=console)
+    if context.only in (None, "boosted"):
+        train_netbooster(context.recipe, context.folder, device=context.device, console=console)
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run folder. Default: runs/<recipe>.")
+    ] = None,
+    model: ModelOption = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Train the vanilla network and NetBooster's giant, then linearize it (PLT).
+
+    Both take the same number of optimizer steps. Checkpoints are written on the way: after a
+    kill the same command goes on from the last one. Metrics go to RUN/MODEL/metrics.jsonl.
+    """
+    context = open_new(recipe, output)
+    context.only = model
+    context.device = device
+    context.check_model()
+    stage(context)
+    say("train", f"done; next: netbooster contract {context.folder}")

@@ -1,0 +1,282 @@
+/* QEMU TCG plugin: exact instruction counts of marked intervals, by layer, and estimated cycles.
+ *
+ *   -plugin file=nb_count.so,markers=FILE,out=FILE,wait_states=N
+ *
+ * `markers` has one line a marker, "<hex address> begin", "... end" or "... layer <index>", taken
+ * from the firmware's symbols. Each time `end` is reached, one JSON line goes to `out`: what ran
+ * from `begin` on, `end` not included.
+ *
+ * How it counts: QEMU hands over each block of guest code once, when it translates it. The block
+ * is cut into runs: a run begins at the block's start and at each marker. The first instruction of
+ * a run gets a callback, which adds the run's length. A block runs to its end once it is entered
+ * (no interrupt is enabled and no fault is expected), so the sum is exact, wherever the code lies.
+ * One kind of callback is used, with one signature in every version of the interface, because the
+ * inline counters changed between QEMU 8 and 9. An instruction that a condition skips is counted.
+ *
+ * How layers are told apart: a layer's function is entered at its marker and left when control
+ * comes back to the instruction behind the call. What it calls counts as its own, except another
+ * layer. What is in no layer is reported as `outside`. The sum of all is the total. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "nb_cycles.h"
+#include "nb_qemu_plugin.h"
+
+#define NB_MOST_MARKERS 4096
+#define NB_MOST_DEPTH 64
+
+enum nb_marker_kind { NB_NONE, NB_BEGIN, NB_END, NB_LAYER };
+
+struct nb_marker {
+    uint64_t address;
+    enum nb_marker_kind kind;
+    int layer;
+};
+
+struct nb_run {
+    uint64_t start;
+    uint64_t end; /* address behind its last instruction */
+    uint32_t instructions;
+    uint32_t cycles;
+    bool ends_in_call;
+    const struct nb_marker *marker; /* at `start`, or NULL */
+};
+
+struct nb_count {
+    uint64_t calls, instructions, cycles, taken;
+};
+
+NB_EXPORT int qemu_plugin_version = NB_QEMU_API;
+
+static struct nb_marker markers[NB_MOST_MARKERS];
+static int marker_count;
+static struct nb_count counts[NB_MOST_MARKERS + 1]; /* by layer; [0] is outside */
+static FILE *out;
+static uint32_t wait_states;
+
+static bool recording;
+static const struct nb_run *previous;
+static struct {
+    int slot;
+    uint64_t back; /* where control returns to when the layer is left */
+} stack[NB_MOST_DEPTH];
+static int depth;
+
+static const struct nb_marker *find_marker(uint64_t address) {
+    int low = 0;
+    int high = marker_count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (markers[middle].address < address) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low < marker_count && markers[low].address == address ? &markers[low] : NULL;
+}
+
+static struct nb_count *current(void) {
+    return &counts[depth > 0 ? stack[depth - 1].slot : 0];
+}
+
+static void write_counts(void) {
+    struct nb_count total = {0};
+    for (int i = 0; i <= marker_count; i++) {
+        total.instructions += counts[i].instructions;
+        total.cycles += counts[i].cycles;
+        total.taken += counts[i].taken;
+    }
+    fprintf(out,
+            "{\"instructions\":%" PRIu64 ",\"cycles_estimated\":%" PRIu64
+            ",\"branches_taken\":%" PRIu64 ",\"outside\":{\"instructions\":%" PRIu64
+            ",\"cycles_estimated\":%" PRIu64 "},\"layers\":[",
+            total.instructions, total.cycles, total.taken, counts[0].instructions,
+            counts[0].cycles);
+    const char *separator = "";
+    for (int i = 1; i <= marker_count; i++) {
+        if (counts[i].calls > 0) {
+            fprintf(out,
+                    "%s{\"index\":%d,\"calls\":%" PRIu64 ",\"instructions\":%" PRIu64
+                    ",\"cycles_estimated\":%" PRIu64 "}",
+                    separator, i - 1, counts[i].calls, counts[i].instructions, counts[i].cycles);
+            separator = ",";
+        }
+    }
+    fprintf(out, "]}\n");
+    fflush(out);
+}
+
+static void enter_layer(int layer) {
+    /* Behind BL the layer returns to the next instruction; a tail call returns to wherever the
+     * function that it ends would have. */
+    if (previous != NULL && previous->ends_in_call) {
+        if (depth == NB_MOST_DEPTH) {
+            fprintf(stderr, "nb_count: layers nest deeper than %d\n", NB_MOST_DEPTH);
+            abort();
+        }
+        stack[depth++].back = previous->end;
+    } else if (depth == 0) {
+        stack[depth++].back = UINT64_MAX; /* until `end` */
+    }
+    stack[depth - 1].slot = layer + 1;
+    counts[layer + 1].calls++;
+}
+
+static void on_run(unsigned int vcpu, void *userdata) {
+    const struct nb_run *run = userdata;
+    (void)vcpu;
+    if (recording) {
+        if (previous->end != run->start) {
+            current()->taken++;
+            current()->cycles += NB_CYCLES_REFILL + wait_states;
+        }
+        while (depth > 0 && stack[depth - 1].back == run->start) {
+            depth--;
+        }
+    }
+    if (run->marker != NULL) {
+        switch (run->marker->kind) {
+        case NB_BEGIN:
+            memset(counts, 0, sizeof counts);
+            depth = 0;
+            recording = true;
+            break;
+        case NB_END:
+            if (recording) {
+                write_counts();
+            }
+            recording = false;
+            break;
+        case NB_LAYER:
+            if (recording) {
+                enter_layer(run->marker->layer);
+            }
+            break;
+        case NB_NONE:
+            break;
+        }
+    }
+    if (recording) {
+        current()->instructions += run->instructions;
+        current()->cycles += run->cycles;
+    }
+    previous = run;
+}
+
+static struct nb_instruction decode(const struct qemu_plugin_insn *insn) {
+    uint8_t bytes[4] = {0};
+    size_t size = qemu_plugin_insn_size(insn);
+#if NB_QEMU_API >= 3
+    qemu_plugin_insn_data(insn, bytes, sizeof bytes);
+#else
+    memcpy(bytes, qemu_plugin_insn_data(insn), size < sizeof bytes ? size : sizeof bytes);
+#endif
+    return nb_decode(bytes, (uint32_t)size);
+}
+
+/* Runs live as long as QEMU: a block that is translated again gets new ones. */
+static struct nb_run *new_run(uint64_t start, const struct nb_marker *marker) {
+    struct nb_run *run = calloc(1, sizeof *run);
+    if (run == NULL) {
+        fprintf(stderr, "nb_count: out of memory\n");
+        abort();
+    }
+    run->start = run->end = start;
+    run->marker = marker;
+    return run;
+}
+
+static void translate(struct qemu_plugin_tb *tb) {
+    struct nb_run *run = NULL;
+    struct nb_instruction before = {0};
+    size_t count = qemu_plugin_tb_n_insns(tb);
+    for (size_t i = 0; i < count; i++) {
+        struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+        uint64_t address = qemu_plugin_insn_vaddr(insn);
+        const struct nb_marker *marker = find_marker(address);
+        if (run == NULL || marker != NULL) {
+            run = new_run(address, marker);
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_run, QEMU_PLUGIN_CB_NO_REGS, run);
+        }
+        struct nb_instruction instruction = decode(insn);
+        run->instructions++;
+        run->cycles += nb_cycles_behind(&instruction, i > 0 ? &before : NULL);
+        run->end = address + qemu_plugin_insn_size(insn);
+        run->ends_in_call = instruction.kind == NB_KIND_CALL;
+        before = instruction;
+    }
+}
+
+#if NB_QEMU_API >= 7
+static void on_translate(struct qemu_plugin_tb *tb, void *userdata) {
+    (void)userdata;
+    translate(tb);
+}
+#else
+static void on_translate(qemu_plugin_id_t id, struct qemu_plugin_tb *tb) {
+    (void)id;
+    translate(tb);
+}
+#endif
+
+static int by_address(const void *a, const void *b) {
+    uint64_t x = ((const struct nb_marker *)a)->address;
+    uint64_t y = ((const struct nb_marker *)b)->address;
+    return (x > y) - (x < y);
+}
+
+static bool read_markers(const char *path) {
+    FILE *file = fopen(path, "r");
+    char word[16];
+    uint64_t address;
+    if (file == NULL) {
+        return false;
+    }
+    while (marker_count < NB_MOST_MARKERS && fscanf(file, "%" SCNx64 " %15s", &address, word) == 2) {
+        struct nb_marker *marker = &markers[marker_count++];
+        marker->address = address;
+        if (strcmp(word, "begin") == 0) {
+            marker->kind = NB_BEGIN;
+        } else if (strcmp(word, "end") == 0) {
+            marker->kind = NB_END;
+        } else if (strcmp(word, "layer") == 0 && fscanf(file, "%d", &marker->layer) == 1 &&
+                   marker->layer >= 0 && marker->layer < NB_MOST_MARKERS) {
+            marker->kind = NB_LAYER;
+        } else {
+            fclose(file);
+            return false;
+        }
+    }
+    bool complete = feof(file) != 0;
+    fclose(file);
+    qsort(markers, (size_t)marker_count, sizeof markers[0], by_address);
+    return complete && marker_count > 0;
+}
+
+NB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+                                  char **argv) {
+    bool have_markers = false;
+    (void)info;
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "markers=", 8) == 0) {
+            have_markers = read_markers(argv[i] + 8);
+        } else if (strncmp(argv[i], "out=", 4) == 0) {
+            out = fopen(argv[i] + 4, "w");
+        } else if (strncmp(argv[i], "wait_states=", 12) == 0) {
+            wait_states = (uint32_t)strtoul(argv[i] + 12, NULL, 10);
+        }
+    }
+    if (!have_markers || out == NULL) {
+        fprintf(stderr, "nb_count: needs markers=FILE and out=FILE\n");
+        return 1;
+    }
+#if NB_QEMU_API >= 7
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, NULL);
+#else
+    qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate);
+#endif
+    return 0;
+}

@@ -1,0 +1,318 @@
+"""Runs firmware on QEMU, with exact instruction counts from our plugin."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from deploy.elf import Elf
+from deploy.emulate.plugin import PluginUnusableError, api_version, build_plugin, required_api
+from deploy.emulate.process import EmulatorProcess
+from deploy.errors import DeployError
+from deploy.faults import explain_fault
+from deploy.serial_link import DeviceFaultError, DeviceLink
+from deploy.targets import Target
+
+PLUGIN = "qemu-tcg-plugin"
+ICOUNT = "icount-systick"
+
+_BOOT_SECONDS = 30.0
+_INSTALL = (
+    "install it with: sudo apt-get install qemu-system-arm (macOS: brew install qemu), "
+    "or point NETBOOSTER_QEMU to it"
+)
+
+
+@dataclass(frozen=True)
+class EmulationResult:
+    """What an emulated firmware answered, and what it took.
+
+    Attributes:
+        outputs: int8 [N, ...], the shape of the model's output without its batch dimension.
+        instructions: executed instructions of the first image's inference.
+        per_image_instructions: the same for every image.
+        cycles_estimated: of the first image, by the target's cycle model; None without counts
+            by instruction. An estimate, never a measurement.
+        layers: of the first image: symbol, calls, instructions, cycles_estimated; empty where
+            the plugin is not usable.
+        stack_high_water: bytes, over all images.
+        counting: how instructions were counted: exactly by the plugin, or coarsely (in steps of
+            a timer tick) by ``-icount`` and SysTick.
+    """
+
+    outputs: np.ndarray
+    instructions: int
+    per_image_instructions: list[int]
+    cycles_estimated: int | None
+    layers: list[dict[str, Any]]
+    stack_high_water: int
+    arena_bytes: int
+    banner: dict[str, Any]
+    counting: str
+    emulator: str
+
+
+def find_qemu() -> str:
+    """Path of qemu-system-arm: ``NETBOOSTER_QEMU``, or what PATH has.
+
+    Raises:
+        DeployError: there is none; says how to install it.
+    """
+    wanted = os.environ.get("NETBOOSTER_QEMU", "qemu-system-arm")
+    path = shutil.which(wanted)
+    if path is None:
+        raise DeployError(f"{wanted} is not installed; {_INSTALL}")
+    return path
+
+
+def qemu_version(path: str) -> tuple[str, tuple[int, int]]:
+    """``QEMU 7.2.22`` and ``(7, 2)``.
+
+    Raises:
+        DeployError: the program does not run, or is no QEMU.
+    """
+    try:
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DeployError(f"{path} does not run: {error}") from error
+    match = re.search(r"version (\d+)\.(\d+)\S*", done.stdout)
+    if match is None:
+        raise DeployError(f"{path} is no QEMU; {_INSTALL}")
+    return f"QEMU {match[0].removeprefix('version ')}", (int(match[1]), int(match[2]))
+
+
+class QemuSession:
+    """A firmware running on QEMU; a context manager.
+
+    Args:
+        target: names the emulated machine and the cycle model.
+        elf: the firmware.
+        plugin: count by our plugin; where QEMU cannot use it, ``-icount`` and SysTick take over
+            and standard error says so. False: straight to ``-icount``.
+
+    Attributes:
+        link: the firmware's serial protocol.
+        banner: what the firmware said when it booted.
+        counting: :data:`PLUGIN` or :data:`ICOUNT`.
+        emulator: name and version.
+    """
+
+    link: DeviceLink
+    banner: dict[str, Any]
+    counting: str
+
+    def __init__(self, target: Target, elf: Path, *, plugin: bool = True) -> None:
+        if target.emulator is None:
+            raise DeployError(f"target {target.name} has no emulator; see `netbooster targets`")
+        self._target = target
+        self._machine = target.emulator.qemu_machine
+        self._elf_path = elf
+        self._want_plugin = plugin
+        self._qemu = find_qemu()
+        self.emulator, self._release = qemu_version(self._qemu)
+        self._elf = Elf(elf)
+        self._layers = sorted(
+            (name for name in self._elf.symbols if re.fullmatch(r"nb_layer_\d+", name)),
+            key=lambda name: int(name.removeprefix("nb_layer_")),
+        )
+        self._process: EmulatorProcess | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._read_lines = 0
+
+    def __enter__(self) -> "QemuSession":
+        self._folder = tempfile.TemporaryDirectory(prefix="nb-qemu-")
+        try:
+            if self._want_plugin:
+                try:
+                    self._start_with_plugin()
+                    return self
+                except PluginUnusableError as reason:
+                    print(
+                        f"warning: instructions are counted by -icount and SysTick, in steps of "
+                        f"{self._instructions_per_tick():g}, and not by layer: {reason}",
+                        file=sys.stderr,
+                    )
+            self.counting = ICOUNT
+            self._start(["-icount", "shift=0"])
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End QEMU and remove temporary files."""
+        if self._process is not None:
+            self._process.close()
+            self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    @property
+    def pid(self) -> int | None:
+        """QEMU's process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def infer(self, *, timeout: float = 600.0) -> dict[str, Any]:
+        """Run one inference on the loaded input and return its counts.
+
+        Returns:
+            ``instructions``; with the plugin also ``cycles_estimated``, ``branches_taken``,
+            ``outside`` and ``layers``.
+
+        Raises:
+            DeployError: the firmware reported an error or a HardFault (names function and
+                layer), gave no answer in ``timeout`` seconds, or QEMU has ended.
+        """
+        try:
+            report = self.link.infer(timeout=timeout)
+        except DeviceFaultError as fault:
+            raise explain_fault(fault, self._elf) from fault
+        if self.counting == PLUGIN:
+            return self._next_count()
+        if report.ticks is None:
+            raise DeployError(
+                f"{self.emulator}: the inference is too long for SysTick; "
+                "it can be counted by the plugin only"
+            )
+        return {"instructions": round(report.ticks * self._instructions_per_tick())}
+
+    def _instructions_per_tick(self) -> float:
+        return 1e9 / self._target.clock_hz  # -icount shift=0: one instruction a nanosecond
+
+    def _start_with_plugin(self) -> None:
+        api = api_version(self._release)
+        try:
+            self._start(self._plugin_arguments(api))
+        except DeployError as error:
+            if "plugin" not in str(error):
+                raise
+            required = required_api(str(error))
+            if required is None or required == api:
+                raise PluginUnusableError(str(error)) from error
+            try:
+                self._start(self._plugin_arguments(required))
+            except DeployError as second:
+                raise PluginUnusableError(str(second)) from second
+        self.counting = PLUGIN
+
+    def _plugin_arguments(self, api: int) -> list[str]:
+        library = build_plugin(api)
+        lines = [
+            f"{self._elf.address('nb_mark_begin'):x} begin",
+            f"{self._elf.address('nb_mark_end'):x} end",
+            *(f"{self._elf.address(n):x} layer {i}" for i, n in enumerate(self._layers)),
+        ]
+        markers = self._path("markers.txt")
+        markers.write_text("\n".join(lines) + "\n")
+        cycles = self._target.cycles
+        options = {
+            "file": library,
+            "markers": markers,
+            "out": self._path("counts.jsonl"),
+            "wait_states": cycles.flash_wait_states if cycles else 0,
+        }
+        joined = ",".join(f"{k}={str(v).replace(',', ',,')}" for k, v in options.items())
+        return ["-plugin", joined]
+
+    def _start(self, arguments: Sequence[str]) -> None:
+        if self._process is not None:
+            self._process.close()
+        command = [self._qemu, "-machine", self._machine, "-kernel", str(self._elf_path)]
+        command += ["-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio"]
+        self._process = EmulatorProcess([*command, *arguments], self.emulator)
+        self.link = DeviceLink(self._process)
+        self.banner = self.link.wait_for_banner(_BOOT_SECONDS)
+        if self.banner.get("target") != self._target.name:
+            raise DeployError(
+                f"{self._elf_path} was built for {self.banner.get('target')}, "
+                f"not for {self._target.name}; build it again"
+            )
+
+    def _path(self, name: str) -> Path:
+        assert self._folder is not None
+        return Path(self._folder.name) / name
+
+    def _next_count(self) -> dict[str, Any]:
+        lines = self._path("counts.jsonl").read_text().splitlines()
+        if len(lines) != self._read_lines + 1:
+            raise DeployError(
+                f"{self.emulator}: the counter wrote {len(lines) - self._read_lines} records for "
+                "one inference; the firmware's markers are missing: build it again"
+            )
+        self._read_lines += 1
+        count: dict[str, Any] = json.loads(lines[-1])
+        for layer in count["layers"]:
+            layer["symbol"] = self._layers[layer.pop("index")]
+        if self._target.cycles is None:
+            count["cycles_estimated"] = None
+        return count
+
+
+def run_images(
+    target: Target,
+    elf: Path,
+    images: np.ndarray,
+    *,
+    plugin: bool = True,
+    timeout: float = 600.0,
+) -> EmulationResult:
+    """Classify images on the emulated target.
+
+    Args:
+        images: int8 [N, ...]; an image's bytes are the model's input tensor as it lies in memory.
+        timeout: seconds for one inference.
+
+    Raises:
+        DeployError: images of the wrong size, or see :class:`QemuSession`.
+    """
+    if images.dtype != np.int8 or len(images) == 0:
+        raise DeployError(f"images are {images.dtype} [{len(images)}]; at least one, int8, is due")
+    with QemuSession(target, elf, plugin=plugin) as session:
+        size = sum(tensor["bytes"] for tensor in session.banner["inputs"])
+        if images[0].size != size:
+            raise DeployError(
+                f"an image has {images[0].size} bytes, the model in {elf} takes {size}; "
+                "use the resolution and channels that it was trained for"
+            )
+        outputs: list[np.ndarray] = []
+        counts: list[dict[str, Any]] = []
+        for image in images:
+            session.link.load_input(image.tobytes())
+            counts.append(session.infer(timeout=timeout))
+            outputs.append(np.frombuffer(session.link.output(), dtype=np.int8))
+        memory = session.link.memory()
+        shapes = [tensor["shape"][1:] for tensor in session.banner["outputs"]]
+        stacked = np.stack(outputs)
+        if len(shapes) == 1:
+            stacked = stacked.reshape(len(images), *shapes[0])
+        return EmulationResult(
+            outputs=stacked,
+            instructions=counts[0]["instructions"],
+            per_image_instructions=[count["instructions"] for count in counts],
+            cycles_estimated=counts[0].get("cycles_estimated"),
+            layers=counts[0].get("layers", []),
+            stack_high_water=memory.stack_used,
+            arena_bytes=memory.arena_bytes,
+            banner=session.banner,
+            counting=session.counting,
+            emulator=session.emulator,
+        )

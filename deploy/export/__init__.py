@@ -1,0 +1,171 @@
+"""torch → int8 TFLite flatbuffer, without TensorFlow.
+
+torch.fx traces the network (``trace``), the calibration images give every activation its range
+(``calibrate``), ranges and weights become int8 (``quantize``), and the result is packed into the
+bytes that TensorFlow Lite Micro reads (``writer``). Operators live in ``ops/``, one file each.
+"""
+
+from __future__ import annotations
+
+import warnings as python_warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from deploy.errors import DeployError
+from deploy.export.calibrate import METHODS, calibrate, check_images
+from deploy.export.ir import Quantization
+from deploy.export.quantize import Range, assign_quantization, representable
+from deploy.export.trace import trace
+from deploy.export.writer import FlatbufferWriter
+
+__all__ = [
+    "METHODS",
+    "ExportResult",
+    "ExportWarning",
+    "TensorRecord",
+    "export",
+    "export_tflite",
+]
+
+
+class ExportWarning(UserWarning):
+    """The network is exported, but costs more memory or accuracy than it had to."""
+
+
+@dataclass(frozen=True)
+class TensorRecord:
+    """One activation of the flatbuffer: its torch layers, quantization and calibrated range.
+
+    The last of ``layers`` is the torch layer whose float output the tensor holds.
+    """
+
+    name: str
+    operator: str  # TFLite's name; "" for the input
+    layers: tuple[str, ...]
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    range: Range
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The flatbuffer, what to know about it, and where each tensor comes from."""
+
+    flatbuffer: bytes
+    warnings: tuple[str, ...]
+    tensors: tuple[TensorRecord, ...]
+
+
+def export_tflite(
+    model: nn.Module,
+    calibration: np.ndarray,
+    *,
+    input_scale: float | None = None,
+    input_zero_point: int | None = None,
+    calibration_method: str = "min-max",
+    metadata: Mapping[str, str] | None = None,
+) -> bytes:
+    """``export``, but only the bytes; its warnings are issued as ``ExportWarning``."""
+    result = export(
+        model,
+        calibration,
+        input_scale=input_scale,
+        input_zero_point=input_zero_point,
+        calibration_method=calibration_method,
+        metadata=metadata,
+    )
+    for message in result.warnings:
+        python_warnings.warn(message, ExportWarning, stacklevel=2)
+    return result.flatbuffer
+
+
+def export(
+    model: nn.Module,
+    calibration: np.ndarray,
+    *,
+    input_scale: float | None = None,
+    input_zero_point: int | None = None,
+    calibration_method: str = "min-max",
+    percentile: float = 99.99,
+    metadata: Mapping[str, str] | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+) -> ExportResult:
+    """Quantize ``model`` and write it as a flatbuffer for TensorFlow Lite Micro.
+
+    Batch 1, NHWC, int8 in and out; per-channel int8 weights, per-tensor for fully connected
+    layers; batch norms folded, activations fused. The same input gives the same bytes.
+
+    Args:
+        model: traceable by torch.fx; used in eval mode, not changed.
+        calibration: preprocessed training images, float32 [N, C, H, W]. Their size is the size
+            that the flatbuffer is made for.
+        input_scale, input_zero_point: quantization of the input, which the preprocessing fixes;
+            default 1/128 and 0, for (pixel - 128) / 128.
+        calibration_method: how ranges follow from the calibration images, one of ``METHODS``.
+        percentile: for the method of that name, in percent.
+        metadata: text entries that travel in the file.
+        input_shape: (C, H, W) that the images must have; None accepts any.
+
+    Raises:
+        DeployError: one line that names the layer or the calibration set, and the remedy.
+    """
+    calibration = np.asarray(calibration)
+    check_images(calibration)
+    shape = (calibration.shape[1], calibration.shape[2], calibration.shape[3])
+    if input_shape is not None and shape != tuple(input_shape):
+        raise DeployError(
+            f"calibration images are (C, H, W) = {shape}, but the network was built for "
+            f"{tuple(input_shape)}: preprocess them to that size"
+        )
+    source = _input_quantization(calibration, input_scale, input_zero_point)
+    graph = trace(model, shape)
+    ranges = calibrate(graph, calibration, method=calibration_method, percentile=percentile)
+    quantization = assign_quantization(graph, ranges, source)
+    writer = FlatbufferWriter(quantization)
+    writer.activation(graph.input)
+    for op in graph.ops:
+        op.emit(writer, quantization)
+    flatbuffer = writer.finish(graph.input, graph.outputs, metadata or {})
+    origins = {op.output: (op.operator, tuple(op.layers)) for op in graph.ops}
+    records = []
+    for tensor in graph.tensors():
+        operator, layers = origins.get(tensor, ("", ()))
+        own = quantization[tensor]
+        records.append(
+            TensorRecord(
+                tensor.name,
+                operator,
+                layers,
+                tensor.shape,
+                float(own.scale[0]),
+                own.zero_point,
+                ranges[tensor],
+            )
+        )
+    return ExportResult(flatbuffer, tuple(graph.warnings), tuple(records))
+
+
+def _input_quantization(
+    images: np.ndarray, scale: float | None, zero_point: int | None
+) -> Quantization:
+    """The input's quantization; images outside of its range mean the wrong preprocessing."""
+    scale = 1 / 128 if scale is None else float(scale)
+    zero_point = 0 if zero_point is None else int(zero_point)
+    if not (np.isfinite(scale) and scale > 0 and -128 <= zero_point <= 127):
+        raise DeployError(
+            f"input scale {scale} and zero point {zero_point} are no int8 quantization: "
+            "the scale must be positive, the zero point in [-128, 127]"
+        )
+    quantization = Quantization.of(scale, zero_point)
+    low, high = representable(quantization)
+    if images.min() < low - scale or images.max() > high + scale:
+        raise DeployError(
+            f"calibration images reach [{images.min():.4g}, {images.max():.4g}], but input scale "
+            f"{scale:.6g} and zero point {zero_point} hold only [{low:.4g}, {high:.4g}]: "
+            "pass the scale and zero point of their preprocessing"
+        )
+    return quantization

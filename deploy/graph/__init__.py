@@ -1,0 +1,44 @@
+"""From .tflite bytes to a typed, checked graph, and from its operators to kernel calls."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
+from deploy.graph.layer import Constant, Layer, Requantization
+from deploy.graph.ops import find_operator, supported_operators
+from deploy.graph.reader import read_graph
+
+if TYPE_CHECKING:
+    from deploy.codegen import Plan
+
+__all__ = [
+    "Constant",
+    "DType",
+    "Graph",
+    "Layer",
+    "Operator",
+    "Quantization",
+    "Requantization",
+    "Tensor",
+    "compile_model",
+    "lower_graph",
+    "read_graph",
+    "supported_operators",
+]
+
+
+def lower_graph(graph: Graph) -> list[Layer]:
+    """The kernel calls of a graph, in execution order, aliases included."""
+    layers = []
+    for op in graph.operators:
+        module = find_operator(op.kind)
+        assert module is not None  # read_graph refuses operators that are not known
+        layers.append(module.lower(graph, op))
+    return layers
+
+
+def compile_model(data: bytes, out_dir: Path, *, name: str, schedule: str = "layer") -> "Plan":
+    """See :func:`deploy.codegen.compile_model`."""
+    from deploy.codegen import compile_model as compile_to_c
+
+    return compile_to_c(data, out_dir, name=name, schedule=schedule)

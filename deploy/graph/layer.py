@@ -1,0 +1,76 @@
+"""What an operator becomes after lowering: one kernel call with its constants."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A constant array that goes to flash.
+
+    ``kind`` says on which line of the flash table it counts: the weights' own bytes, or the tables
+    of requantization and look-up.
+    """
+
+    data: np.ndarray
+    kind: Literal["weights", "tables"]
+
+    @property
+    def ctype(self) -> str:
+        """The C type of one element."""
+        return f"{self.data.dtype.name}_t"
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """Per-channel constants of the fused bias, requantization and clamp (``nb_requantization``)."""
+
+    bias_multiplier: Constant
+    shift: Constant
+    zero_point: int
+    minimum: int
+    maximum: int
+    fast: bool
+
+
+FieldValue = int | Constant | Requantization | tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One kernel call.
+
+    ``inputs`` and ``outputs`` are activation tensors. ``in_place`` lists the positions in
+    ``inputs`` whose memory the output may take over, starting at the same address, when nothing
+    else needs that input any more. ``alias`` marks a layer without code whose output is its input's
+    memory. ``scratch_bytes`` is needed only while the layer runs.
+    """
+
+    operator: int
+    kind: str
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    kernel: str = ""
+    params_type: str = ""
+    params: dict[str, FieldValue] = field(default_factory=dict)
+    macs: int = 0
+    scratch_bytes: int = 0
+    in_place: tuple[int, ...] = ()
+    alias: bool = False
+
+    def constants(self) -> list[tuple[str, Constant]]:
+        """The constant arrays of the layer by field name, in a fixed order."""
+        found: list[tuple[str, Constant]] = []
+        for key, value in self.params.items():
+            if isinstance(value, Constant):
+                found.append((key, value))
+            elif isinstance(value, Requantization):
+                found += [("bias_multiplier", value.bias_multiplier), ("shift", value.shift)]
+        return found
+
+    def bytes_of(self, kind: str) -> int:
+        """Flash bytes of the layer's constants of one kind."""
+        return sum(c.data.nbytes for _, c in self.constants() if c.kind == kind)

@@ -1,0 +1,170 @@
+"""The interpreter's integer arithmetic, as it is prepared at compile time.
+
+Everything here follows TFLite Micro's reference kernels bit for bit: double precision where they
+use double, float32 where they use float.
+"""
+
+import math
+
+import numpy as np
+
+from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
+from deploy.graph.layer import Constant, Requantization
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+
+# Fused activation functions of the schema that have an integer meaning.
+ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """A real factor as (multiplier, exponent): real = multiplier * 2**(exponent - 31).
+
+    The multiplier lies in [2**30, 2**31) or is 0.
+    """
+    if real == 0.0:
+        return 0, 0
+    fraction, exponent = math.frexp(real)
+    # round() in C goes away from zero at a tie, Python's to even; real is never negative here.
+    multiplier = math.floor(fraction * 2.0**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier //= 2
+        exponent += 1
+    if exponent < -31:
+        return 0, 0
+    return multiplier, exponent
+
+
+def round_away(value: float) -> int:
+    """C's round(): to nearest, ties away from zero."""
+    return int(math.copysign(math.floor(abs(value) + 0.5), value))
+
+
+def activation_range(activation: int, quantization: Quantization) -> tuple[int, int]:
+    """The clamp (minimum, maximum) of an int8 output with a fused activation."""
+    low, high = -128, 127
+    scale = np.float32(quantization.scales[0])
+    zero_point = quantization.zero_points[0]
+
+    def quantize(real: float) -> int:
+        with np.errstate(over="ignore"):
+            quotient = float(np.float32(real) / scale)
+        if not math.isfinite(quotient):
+            return 2**31
+        return zero_point + round_away(quotient)
+
+    kind = ACTIVATIONS[activation]
+    if kind in ("relu", "relu6"):
+        low = max(low, quantize(0.0))
+    if kind == "relu6":
+        high = min(high, quantize(6.0))
+    if kind == "relu_n1_to_1":
+        low, high = max(low, quantize(-1.0)), min(high, quantize(1.0))
+    return low, high
+
+
+def check_activation(graph: Graph, op: Operator, activation: int) -> None:
+    """Refuse a fused activation that the integer kernels do not have."""
+    if activation not in ACTIVATIONS:
+        raise graph.error(
+            op,
+            f"fused activation {activation} is not supported; "
+            "use none, RELU, RELU6 or RELU_N1_TO_1",
+        )
+
+
+def require_int8(graph: Graph, op: Operator, tensor: Tensor, role: str) -> Quantization:
+    """The per-tensor quantization of an int8 activation; DeployError where it has none."""
+    if tensor.dtype is DType.FLOAT32:
+        raise graph.error(
+            op,
+            f"{role} {tensor.label} is float32; quantize the model to int8 before compiling",
+        )
+    if tensor.dtype is not DType.INT8:
+        raise graph.error(
+            op, f"{role} {tensor.label} is {tensor.dtype.numpy}; only int8 is supported here"
+        )
+    if tensor.quantization is None or len(tensor.quantization.scales) != 1:
+        raise graph.error(
+            op, f"{role} {tensor.label} has no per-tensor quantization; export the model again"
+        )
+    return tensor.quantization
+
+
+def require_constant(graph: Graph, op: Operator, tensor: Tensor, role: str) -> np.ndarray:
+    """The data of a constant tensor; DeployError where it is computed at run time."""
+    if tensor.data is None:
+        raise graph.error(op, f"{role} {tensor.label} must be a constant of the model")
+    return tensor.data
+
+
+def convolution_multipliers(
+    graph: Graph, op: Operator, weights: Tensor, channels: int, axis: int
+) -> list[tuple[int, int]]:
+    """(multiplier, exponent) of each output channel of a convolution-like operator."""
+    source = require_int8(graph, op, graph.input(op, 0), "input")
+    target = require_int8(graph, op, graph.output(op), "output")
+    quantization = weights.quantization
+    if weights.dtype is not DType.INT8 or quantization is None:
+        raise graph.error(op, f"weights {weights.label} must be quantized int8")
+    scales = quantization.scales
+    if len(scales) not in (1, channels):
+        raise graph.error(
+            op, f"weights {weights.label} have {len(scales)} scales for {channels} channels"
+        )
+    if len(scales) > 1 and quantization.axis != axis:
+        raise graph.error(
+            op, f"weights {weights.label} are quantized along axis {quantization.axis}, not {axis}"
+        )
+    if any(quantization.zero_points):
+        raise graph.error(op, f"weights {weights.label} have a zero point; it must be 0")
+    factors = [source.scales[0] * scale / target.scales[0] for scale in scales]
+    found = [quantize_multiplier(factor) for factor in factors]
+    return found * channels if len(found) == 1 else found
+
+
+def int32_wrap(values: np.ndarray) -> np.ndarray:
+    """int64 values reduced to int32 by wrapping, as accumulators do."""
+    return (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+
+
+def requantization(
+    bias: np.ndarray,
+    magnitude: np.ndarray,
+    multipliers: list[tuple[int, int]],
+    zero_point: int,
+    clamp: tuple[int, int],
+) -> Requantization:
+    """Pack bias, multiplier and shift of every channel, and choose the fast path where it is exact.
+
+    Args:
+        bias: int64 [channels], the input's zero point already folded in.
+        magnitude: int64 [channels], an upper bound of |accumulator| over every possible input.
+        multipliers: (multiplier, exponent) of every channel.
+        zero_point: of the output.
+        clamp: (minimum, maximum) of the output.
+
+    The fast path needs a right shift of at least 1 and sums that cannot overflow; every channel
+    must allow it. A channel whose multiplier is 0 has the result ``zero_point`` whatever its
+    accumulator is; the general path treats it.
+    """
+    fast = True
+    packed = np.zeros((len(multipliers), 2), np.int32)
+    packed[:, 0] = int32_wrap(bias)
+    shifts = np.zeros(len(multipliers), np.int8)
+    for channel, (multiplier, exponent) in enumerate(multipliers):
+        # Twice the multiplier, modulo 2**32: what one SMMLAR needs (see nb_requantize_fast).
+        packed[channel, 1] = int32_wrap(np.array([2 * multiplier], np.int64))[0]
+        shifts[channel] = -exponent
+        largest = (int(magnitude[channel]) * multiplier >> 31) + 1
+        shift = -exponent
+        fast &= (
+            multiplier >= 2**30
+            and 1 <= shift <= 24
+            and int(magnitude[channel]) <= INT32_MAX
+            and largest + (1 << shift >> 1) + (abs(zero_point) << shift) <= INT32_MAX
+        )
+    return Requantization(
+        Constant(packed.reshape(-1), "tables"), Constant(shifts, "tables"), zero_point,
+        clamp[0], clamp[1], fast,
+    )  # fmt: skip

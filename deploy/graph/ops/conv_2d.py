@@ -1,0 +1,148 @@
+"""CONV_2D: convolution, any kernel, stride, dilation and number of groups."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deploy.graph.flatbuffer import Table
+from deploy.graph.ir import Graph, Operator
+from deploy.graph.layer import Constant, Layer
+from deploy.graph.numerics import (
+    activation_range,
+    check_activation,
+    convolution_multipliers,
+    requantization,
+    require_constant,
+    require_int8,
+)
+from deploy.graph.ops.bias import read_bias
+from deploy.graph.ops.window import Window, check_image, check_window, window_shape
+
+OPTIONS = 1
+NEEDS_OPTIONS = True
+
+
+@dataclass(frozen=True)
+class Conv2D:
+    """Attributes of CONV_2D."""
+
+    padding: int
+    stride_h: int
+    stride_w: int
+    dilation_h: int
+    dilation_w: int
+    activation: int
+
+
+def read(options: Table | None) -> Conv2D:
+    """Attributes from Conv2DOptions."""
+    assert options is not None
+    return Conv2D(
+        padding=options.integer(0, "b"),
+        stride_w=options.integer(1),
+        stride_h=options.integer(2),
+        activation=options.integer(3, "b"),
+        dilation_w=options.integer(4, "i", 1),
+        dilation_h=options.integer(5, "i", 1),
+    )
+
+
+def _windows(graph: Graph, op: Operator) -> tuple[Window, Window]:
+    a: Conv2D = op.attributes
+    _, height, width, _ = graph.input(op, 1).shape
+    return Window(height, a.stride_h, a.dilation_h), Window(width, a.stride_w, a.dilation_w)
+
+
+def check(graph: Graph, op: Operator) -> None:
+    """Types, shapes and geometry."""
+    source, weights = graph.input(op, 0), graph.input(op, 1)
+    require_int8(graph, op, source, "input")
+    require_int8(graph, op, graph.output(op), "output")
+    check_image(graph, op, source, "input")
+    require_constant(graph, op, weights, "weights")
+    if len(weights.shape) != 4:
+        raise graph.error(
+            op, f"weights {weights.label} have {len(weights.shape)} dimensions, not 4"
+        )
+    check_activation(graph, op, op.attributes.activation)
+    check_window(graph, op, op.attributes.padding, *_windows(graph, op))
+    channels, _, _, depth = weights.shape
+    groups = source.shape[3] // depth
+    if source.shape[3] % depth or channels % groups:
+        raise graph.error(
+            op, f"weights {list(weights.shape)} do not fit {source.shape[3]} input channels"
+        )
+    read_bias(graph, op, channels)
+    convolution_multipliers(graph, op, weights, channels, axis=0)
+
+
+def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
+    """NHWC output shape."""
+    vertical, horizontal = _windows(graph, op)
+    channels = graph.input(op, 1).shape[0]
+    return window_shape(graph, op, op.attributes.padding, vertical, horizontal, channels)
+
+
+def lower(graph: Graph, op: Operator) -> Layer:
+    """1x1 convolutions become a matrix product over pixels; others gather patches first."""
+    a: Conv2D = op.attributes
+    source, weights, target = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    values = require_constant(graph, op, weights, "weights").astype(np.int64)
+    channels, kernel_h, kernel_w, depth = weights.shape
+    _, in_h, in_w, in_c = source.shape
+    _, out_h, out_w, _ = target.shape
+    vertical, horizontal = _windows(graph, op)
+    in_q = require_int8(graph, op, source, "input")
+    out_q = require_int8(graph, op, target, "output")
+    rows = values.reshape(channels, -1)
+    bias = read_bias(graph, op, channels)
+    folded = bias - in_q.zero_points[0] * rows.sum(axis=1)
+    requant = requantization(
+        folded,
+        np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
+        convolution_multipliers(graph, op, weights, channels, axis=0),
+        out_q.zero_points[0],
+        activation_range(a.activation, out_q),
+    )
+    inner = kernel_h * kernel_w * depth
+    padded = -(-inner // 4) * 4
+    packed = np.zeros((channels, padded), np.int8)
+    packed[:, :inner] = rows
+    name = target.name
+    macs = out_h * out_w * channels * inner
+    if (kernel_h, kernel_w, a.stride_h, a.stride_w) == (1, 1, 1, 1) and depth == in_c:
+        return Layer(
+            op.index, op.kind, name, (source.index,), op.outputs,
+            kernel="nb_conv_1x1_s8",
+            params_type="nb_conv_1x1_params",
+            params={
+                "weights": Constant(packed.reshape(-1), "weights"),
+                "requantization": requant,
+                "pixels": in_h * in_w,
+                "in_c": in_c,
+                "out_c": channels,
+            },
+            macs=macs,
+            scratch_bytes=4 * padded * 2,
+        )  # fmt: skip
+    grouped = depth != in_c
+    return Layer(
+        op.index, op.kind, name, (source.index,), op.outputs,
+        kernel="nb_conv_grouped_s8" if grouped else "nb_conv_s8",
+        params_type="nb_conv_params",
+        params={
+            "weights": Constant(packed.reshape(-1), "weights"),
+            "requantization": requant,
+            "in_h": in_h, "in_w": in_w, "in_c": in_c,
+            "out_h": out_h, "out_w": out_w, "out_c": channels,
+            "group_c": depth,
+            "input_zero_point": in_q.zero_points[0],
+            "kernel_h": kernel_h, "kernel_w": kernel_w,
+            "stride_h": a.stride_h, "stride_w": a.stride_w,
+            "dilation_h": a.dilation_h, "dilation_w": a.dilation_w,
+            "pad_top": vertical.before(in_h, a.padding),
+            "pad_left": horizontal.before(in_w, a.padding),
+        },
+        macs=macs,
+        scratch_bytes=0 if grouped else 4 * padded * 3,
+    )  # fmt: skip

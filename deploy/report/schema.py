@@ -1,0 +1,185 @@
+"""The JSON files of a run folder, as far as the report reads them.
+
+Every model ignores keys that it does not know, so that the writers may add some.
+"""
+
+from pydantic import BaseModel, Field, FiniteFloat, NonNegativeInt
+
+Shape = list[int]
+Fraction = FiniteFloat | None
+
+
+class Accuracy(BaseModel):
+    """Fractions of right answers, 0 to 1."""
+
+    train: Fraction = Field(None, ge=0, le=1)
+    val: Fraction = Field(None, ge=0, le=1)
+    test: Fraction = Field(None, ge=0, le=1)
+
+
+class Summary(BaseModel):
+    """``summary.json``: what the training side says about a final (contracted) network."""
+
+    network: str
+    parameters: NonNegativeInt
+    bn_parameters: NonNegativeInt
+    macs: NonNegativeInt
+    tensor_shapes: list[tuple[str, Shape]]
+    state_shapes: list[tuple[str, Shape]]
+    accuracy: Accuracy
+    giant_accuracy: Accuracy | None = None
+    contraction_error: float | None = None
+    steps: dict[str, int] = {}
+
+
+class CardAccuracy(BaseModel):
+    """Accuracy of one exported model; the test split of ``test_images`` images."""
+
+    float_val: Fraction = Field(None, ge=0, le=1)
+    float_test: Fraction = Field(None, ge=0, le=1)
+    int8_test: Fraction = Field(None, ge=0, le=1)
+    test_images: NonNegativeInt | None = None
+
+
+class Quantization(BaseModel):
+    """How the int8 model was calibrated."""
+
+    method: str
+    calibration_samples: NonNegativeInt
+
+
+class ModelCard(BaseModel):
+    """``model.json``: what travels with the flatbuffer."""
+
+    network: str
+    labels: list[str]
+    preprocess: dict[str, object] = {}
+    accuracy: CardAccuracy
+    quantization: Quantization | None = None
+    hashes: dict[str, str | None] = {}
+
+
+class PlanLayer(BaseModel):
+    """One layer of the memory plan; sizes in bytes."""
+
+    name: str
+    op: str
+    kernel: str
+    macs: NonNegativeInt
+    output_shape: Shape
+    weight_bytes: NonNegativeInt = 0
+    table_bytes: NonNegativeInt = 0
+
+
+class Plan(BaseModel):
+    """``generated/plan.json``: the memory plan, arena in bytes."""
+
+    tflite_sha256: str
+    arena_bytes: NonNegativeInt
+    arena_peak_layer: NonNegativeInt | None = None
+    layers: list[PlanLayer]
+
+
+class MeasuredLayer(BaseModel):
+    """One layer as the emulator counted it."""
+
+    name: str
+    op: str
+    kernel: str
+    instructions: NonNegativeInt
+    cycles_estimated: NonNegativeInt | None = None
+    macs: NonNegativeInt
+
+
+class Toolchain(BaseModel):
+    """What built and ran the firmware."""
+
+    compiler: str
+    flags: str
+    emulator: str | None = None
+
+
+class Ram(BaseModel):
+    """Bytes of RAM; ``stack`` is the painted stack's high-water mark."""
+
+    arena: NonNegativeInt
+    stack: NonNegativeInt
+    total: NonNegativeInt
+
+    @property
+    def other(self) -> int:
+        """Static data beside the arena: state of the harness, UART buffers, C library."""
+        return self.total - self.arena - self.stack
+
+
+class Flash(BaseModel):
+    """Bytes of flash."""
+
+    code: NonNegativeInt
+    tables: NonNegativeInt
+    weights: NonNegativeInt
+    total: NonNegativeInt
+
+    @property
+    def other(self) -> int:
+        """What is neither code, requantization tables nor weights: constants, initial data."""
+        return self.total - self.code - self.tables - self.weights
+
+
+class TargetMemory(BaseModel):
+    """What the target has, in bytes."""
+
+    flash: NonNegativeInt
+    ram: NonNegativeInt
+
+
+class MeasuredImage(BaseModel):
+    """One test image and the class that the board answered; classes by index or by name."""
+
+    index: int
+    label: int | str
+    prediction: int | str
+
+
+class Exact(BaseModel):
+    """Byte comparison of all outputs; None = not compared, ``reason`` says why."""
+
+    host: bool | None
+    tflm: bool | None
+    reason: str | None = None
+
+
+class Measurement(BaseModel):
+    """``measurement-<target>.json``: one firmware, run on one target."""
+
+    target: str
+    engine: str = "nb"
+    toolchain: Toolchain
+    counting: str
+    instructions: NonNegativeInt | None = None
+    instructions_range: tuple[NonNegativeInt, NonNegativeInt] | None = None
+    cycles_estimated: NonNegativeInt | None = None
+    cycles_measured: NonNegativeInt | None = None
+    clock_hz: int = Field(gt=0)
+    latency_estimated_ms: FiniteFloat | None = None
+    layers: list[MeasuredLayer]
+    ram: Ram
+    flash: Flash
+    memory: TargetMemory | None = None
+    tflite_bytes: NonNegativeInt
+    images: list[MeasuredImage]
+    exact: Exact
+    hashes: dict[str, str | None] = {}
+
+
+class MetricPoint(BaseModel):
+    """One line of ``metrics.jsonl``; loss and accuracy may be non-finite when training diverged."""
+
+    phase: str
+    step: NonNegativeInt
+    loss: float | None = None
+    accuracy: float | None = None
+    val_accuracy: float | None = None
+    lr: float | None = None
+    alpha: float | None = None
+    seconds: float | None = None

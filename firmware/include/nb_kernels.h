@@ -1,0 +1,134 @@
+/* The kernels: int8 tensors in NHWC order, batch 1, constants prepared by the compiler.
+ *
+ * A kernel gets a const struct with everything that is known at compile time, then its input(s),
+ * its output and, where it needs one, a scratch buffer aligned to 4 bytes. The struct's comment
+ * says how many bytes. Results equal the TensorFlow Lite Micro reference kernels in every byte.
+ */
+#ifndef NB_KERNELS_H
+#define NB_KERNELS_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Bias, requantization and clamp of every output channel, fused into the kernels.
+ *
+ * output = clamp(zero_point + round(accumulator * multiplier / 2**(31 + shift)))
+ *
+ * rounded twice, as the reference does: after the multiplication and after the shift.
+ */
+typedef struct {
+  const int32_t *bias_multiplier; /* channel i: [2i] bias with the input's zero point folded in,
+                                     [2i + 1] twice the multiplier modulo 2**32 */
+  const int8_t *shift;            /* right shift; negative: left shift before multiplying */
+  int16_t zero_point;
+  int16_t minimum, maximum;
+  uint16_t fast; /* every shift is 1..24 and no sum can overflow */
+} nb_requantization;
+
+/* Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. */
+typedef struct {
+  const int8_t *weights;
+  nb_requantization requantization;
+  uint32_t pixels;
+  uint16_t in_c, out_c;
+} nb_conv_1x1_params;
+void nb_conv_1x1_s8(const nb_conv_1x1_params *p, const int8_t *input, int8_t *output,
+                    void *scratch);
+
+/* Scratch: 12 * K, K = kernel_h * kernel_w * in_c rounded up to 4; none for the grouped kernel.
+ * Weights: [out_c][K], K padded with zeros; for the grouped kernel with group_c for in_c. */
+typedef struct {
+  const int8_t *weights;
+  nb_requantization requantization;
+  uint16_t in_h, in_w, in_c;
+  uint16_t out_h, out_w, out_c;
+  uint16_t group_c; /* input channels that one output channel reads */
+  int16_t input_zero_point;
+  uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  uint16_t pad_top, pad_left;
+} nb_conv_params;
+void nb_conv_s8(const nb_conv_params *p, const int8_t *input, int8_t *output, void *scratch);
+void nb_conv_grouped_s8(const nb_conv_params *p, const int8_t *input, int8_t *output);
+
+/* Weights: [out_c][kernel_h * kernel_w].
+ *
+ * nb_depthwise_conv_s8 needs out_c == in_c and may write over its input where the compiler found
+ * that safe. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16) and 864
+ * (what the inner functions of four channels read); row_stride is a multiple of 4. */
+typedef struct {
+  const int8_t *weights;
+  nb_requantization requantization;
+  uint16_t in_h, in_w, in_c;
+  uint16_t out_h, out_w, out_c;
+  int16_t input_zero_point;
+  uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  uint16_t pad_top, pad_left;
+  uint16_t rows, row_stride;
+} nb_depthwise_conv_params;
+void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, const int8_t *input, int8_t *output,
+                          void *scratch);
+void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, const int8_t *input,
+                                     int8_t *output);
+
+/* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. */
+typedef struct {
+  const int8_t *weights;
+  nb_requantization requantization;
+  uint32_t batch;
+  uint16_t in_c, out_c;
+} nb_fully_connected_params;
+void nb_fully_connected_s8(const nb_fully_connected_params *p, const int8_t *input, int8_t *output,
+                           void *scratch);
+
+/* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output
+ * may be either input's memory. */
+typedef struct {
+  uint32_t elements;
+  int32_t multiplier[3];
+  int16_t zero_point[3];
+  uint8_t shift[3];
+  int16_t minimum, maximum;
+} nb_add_params;
+void nb_add_s8(const nb_add_params *p, const int8_t *input0, const int8_t *input1, int8_t *output);
+
+/* Mean over all pixels of every channel; the output may be the input's memory. */
+typedef struct {
+  uint32_t pixels, channels;
+  int32_t offset;     /* minus the input's zero point times pixels */
+  int32_t multiplier; /* not normalized */
+  int16_t shift;      /* right shift; negative: left shift before multiplying */
+  int16_t zero_point;
+} nb_mean_params;
+void nb_mean_s8(const nb_mean_params *p, const int8_t *input, int8_t *output);
+
+typedef struct {
+  uint16_t in_h, in_w, channels;
+  uint16_t out_h, out_w;
+  uint8_t kernel_h, kernel_w, stride_h, stride_w;
+  uint16_t pad_top, pad_left;
+  int16_t minimum, maximum;
+} nb_pool_params;
+void nb_average_pool_s8(const nb_pool_params *p, const int8_t *input, int8_t *output);
+void nb_max_pool_s8(const nb_pool_params *p, const int8_t *input, int8_t *output);
+
+typedef struct {
+  uint16_t in_shape[4], out_shape[4], before[4];
+  int16_t value;
+} nb_pad_params;
+void nb_pad_s8(const nb_pad_params *p, const int8_t *input, int8_t *output);
+
+/* The output may be the input's memory. */
+typedef struct {
+  const int32_t *exponentials; /* [256]: exp of minus i input steps, Q0.31 */
+  uint32_t rows, depth;
+} nb_softmax_params;
+void nb_softmax_s8(const nb_softmax_params *p, const int8_t *input, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,36 @@
+/* Depthwise convolution with several outputs an input channel. */
+#include "nb_arithmetic.h"
+
+static int32_t accumulate(const nb_depthwise_conv_params *p, const int8_t *input, int32_t top,
+                          int32_t left, const int8_t *weights) {
+  int32_t sum = 0;
+  for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
+    const int32_t y = top + (int32_t)(ky * p->dilation_h);
+    for (uint32_t kx = 0; kx < p->kernel_w; kx++) {
+      const int32_t x = left + (int32_t)(kx * p->dilation_w);
+      const int inside = y >= 0 && y < p->in_h && x >= 0 && x < p->in_w;
+      const int32_t value = inside ? input[((uint32_t)y * p->in_w + (uint32_t)x) * p->in_c]
+                                   : p->input_zero_point;
+      sum += value * *weights++;
+    }
+  }
+  return sum;
+}
+
+void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, const int8_t *input,
+                                     int8_t *output) {
+  const uint32_t multiplier = p->out_c / p->in_c;
+  const uint32_t taps = (uint32_t)p->kernel_h * p->kernel_w;
+  for (uint32_t y = 0; y < p->out_h; y++) {
+    for (uint32_t x = 0; x < p->out_w; x++) {
+      for (uint32_t channel = 0; channel < p->out_c; channel++) {
+        const int32_t sum = accumulate(
+            p, input + channel / multiplier, (int32_t)(y * p->stride_h) - p->pad_top,
+            (int32_t)(x * p->stride_w) - p->pad_left, p->weights + channel * taps);
+        *output++ =
+            nb_requantize(&p->requantization, channel,
+                          nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]));
+      }
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/* The instructions of the ARMv7E-M DSP extension that C has no word for. Cortex-M4, M7, M33, M55. */
+#ifndef NB_DSP_H
+#define NB_DSP_H
+
+#include "nb_arithmetic.h"
+
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__thumb2__)
+#define NB_DSP 1
+
+/* Bytes 0 and 2, sign-extended to halfwords. */
+static inline uint32_t nb_sxtb16(uint32_t x) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1" : "=r"(result) : "r"(x));
+  return result;
+}
+
+/* Bytes 1 and 3, sign-extended to halfwords. */
+static inline uint32_t nb_sxtb16_high(uint32_t x) {
+  uint32_t result;
+  __asm__("sxtb16 %0, %1, ror #8" : "=r"(result) : "r"(x));
+  return result;
+}
+
+/* sum + a.low * b.low + a.high * b.high */
+static inline int32_t nb_smlad(uint32_t a, uint32_t b, int32_t sum) {
+  int32_t result;
+  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
+/* a's low halfword below b's low halfword. */
+static inline uint32_t nb_pack_low(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
+  return result;
+}
+
+/* a's high halfword below b's high halfword. */
+static inline uint32_t nb_pack_high(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(b), "r"(a));
+  return result;
+}
+
+/* sum + high word of (a * b), rounded. */
+static inline int32_t nb_smmlar(int32_t a, int32_t b, int32_t sum) {
+  int32_t result;
+  __asm__("smmlar %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
+static inline int32_t nb_ssat8(int32_t x) {
+  int32_t result;
+  __asm__("ssat %0, #8, %1" : "=r"(result) : "r"(x));
+  return result;
+}
+
+/* Requantization in five instructions, where nb_requantization.fast allows it.
+ *
+ * The reference computes round(x * m / 2**31), then rounds away from zero while shifting by s.
+ * - x * 2m / 2**32 with 2m in [2**31, 2**32): as a signed word 2m is short of 2**32, so the high
+ *   word of the product is short of x: SMMLAR adds it back, and rounds.
+ * - Shifting with rounding away from zero is adding -1 to negative values, then half, then
+ *   shifting; the zero point, shifted left by s, joins the half: `round` is
+ *   (2 * zero_point + 1) << s, twice what is to be added.
+ */
+static inline int32_t nb_requantize_fast(int32_t x, int32_t twice_multiplier, int32_t round,
+                                         int32_t shift) {
+  int32_t value = nb_smmlar(x, twice_multiplier, x);
+  value += value >> 31;
+  value += round >> 1;
+  return nb_ssat8(value >> shift);
+}
+
+#endif
+#endif

@@ -1,0 +1,30 @@
+/* Matrix product of four pixels with packed weights, on cores with DSP instructions.
+ *
+ * Shared by the convolutions. Pixels are widened once to int16 and interleaved, then every output
+ * channel reads them with LDM: for each 4 values k, k+1, k+2, k+3 of the depth there are eight
+ * words, (k, k+2) of pixels 0-3 and (k+1, k+3) of pixels 0-3. That is what SXTB16 makes of a word
+ * of weights in their natural order, so weights need no shuffling.
+ */
+#ifndef NB_GEMM_S8_H
+#define NB_GEMM_S8_H
+
+#include "nb_dsp.h"
+
+#ifdef NB_DSP
+
+#define NB_GEMM_PIXELS 4u
+
+/* Widens four rows of `depth` bytes, `stride` bytes apart, into 8 * (depth rounded up to 4) bytes.
+ * What lies behind the end of the rows counts as zero. */
+void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t *wide);
+
+/* All output channels of the four pixels in `wide`; pixel i's go to output + i * out_c. */
+void nb_gemm_4_pixels(const int8_t *weights, const nb_requantization *r, const int16_t *wide,
+                      uint32_t depth, uint32_t out_c, int8_t *output);
+
+/* All output channels of one pixel in `row`; `wide` has room for 2 * depth rounded up to 4. */
+void nb_gemm_1_pixel(const int8_t *weights, const nb_requantization *r, const int8_t *row,
+                     uint32_t depth, uint32_t out_c, int16_t *wide, int8_t *output);
+
+#endif
+#endif

@@ -1,0 +1,12 @@
+/* Mean over height and width. */
+#include "nb_arithmetic.h"
+
+void nb_mean_s8(const nb_mean_params *p, const int8_t *input, int8_t *output) {
+  for (uint32_t channel = 0; channel < p->channels; channel++) {
+    const int8_t *value = input + channel;
+    int32_t sum = p->offset;
+    for (uint32_t pixel = 0; pixel < p->pixels; pixel++, value += p->channels) sum += *value;
+    sum = nb_multiply(sum, p->multiplier, p->shift);
+    output[channel] = (int8_t)nb_clamp(sum + p->zero_point, -128, 127);
+  }
+}

@@ -1,0 +1,98 @@
+/* HardFault: report the registers over the UART and halt. The host's side names the function
+ * and the layer, from the addresses and the firmware's symbols. */
+#include "nb_cortex_m.h"
+#include "nb_port.h"
+#include "nb_text.h"
+
+#define NB_FRAME_WORDS 8U  /* r0-r3, r12, lr, pc, xpsr as the core stacked them */
+#define NB_SAVED_WORDS 8U  /* r4-r11 */
+#define NB_TRACE_WORDS 48U /* of the stack: return addresses are among them */
+
+#define NB_REPORT_BYTES 512
+#define NB_STRINGIFY(x) #x
+#define NB_STRING(x) NB_STRINGIFY(x)
+
+static volatile struct { /* written by nb_hard_fault's assembly */
+    uint32_t saved[NB_SAVED_WORDS];
+    uint32_t sp;
+    uint32_t exc_return;
+} nb_fault;
+
+static void nb_put_register(const char *name, uint32_t value) {
+    nb_put_text(",");
+    nb_put_key(name);
+    nb_put_text("\"");
+    nb_put_hex(value, 8);
+    nb_put_text("\"");
+}
+
+__attribute__((noreturn, used)) static void nb_report_fault(void) {
+    static const char *const names[NB_FRAME_WORDS] = {"r0",  "r1", "r2", "r3",
+                                                      "r12", "lr", "pc", "xpsr"};
+    const volatile uint32_t *frame = (const volatile uint32_t *)(uintptr_t)nb_fault.sp;
+    const uint32_t bottom = (uint32_t)(uintptr_t)nb_stack_bottom;
+    const uint32_t top = (uint32_t)(uintptr_t)nb_stack_top;
+    /* As nb_hard_fault decided: below, the report's own calls have written over the frame. */
+    int in_stack = nb_fault.sp >= bottom + NB_REPORT_BYTES && nb_fault.sp <= top;
+    nb_put_text("\r\nm-fault-{");
+    nb_put_pair("stack_overflow", nb_fault.sp < bottom || nb_fault.sp > top);
+    nb_put_register("sp", nb_fault.sp);
+    nb_put_register("cfsr", NB_SCB_CFSR);
+    nb_put_register("hfsr", NB_SCB_HFSR);
+    nb_put_register("mmfar", NB_SCB_MMFAR);
+    nb_put_register("bfar", NB_SCB_BFAR);
+    for (uint32_t i = 0; i < NB_SAVED_WORDS; i++) {
+        char name[4] = {'r', (char)(i + 4U < 10U ? '4' + (char)i : '1'),
+                        (char)(i + 4U < 10U ? '\0' : '0' + (char)(i - 6U)), '\0'};
+        nb_put_register(name, nb_fault.saved[i]);
+    }
+    const volatile uint32_t *word = nb_stack_top - NB_TRACE_WORDS;
+    if (in_stack != 0) {
+        for (uint32_t i = 0; i < NB_FRAME_WORDS; i++) {
+            nb_put_register(names[i], frame[i]);
+        }
+        word = frame + NB_FRAME_WORDS;
+    }
+    nb_put_text(",");
+    nb_put_key("stack");
+    nb_put_text("[");
+    for (uint32_t i = 0; i < NB_TRACE_WORDS && word + i < nb_stack_top; i++) {
+        nb_put_text(i == 0U ? "\"" : ",\"");
+        nb_put_hex(word[i], 8);
+        nb_put_text("\"");
+    }
+    nb_put_text("]");
+    nb_put_line("}");
+    nb_put_line("e-[hard fault: the device has halted; reset it]");
+    nb_put_line("m-ready");
+    for (;;) {
+        __asm__ volatile("wfi");
+    }
+}
+
+/* The report goes on below the fault's own frame where the stack has NB_REPORT_BYTES left. Where
+ * it does not, the frame is lost or was never written, and the report takes the bottom of the
+ * stack: at the top lie the return addresses that tell which layer it was. */
+__attribute__((naked)) void nb_hard_fault(void) {
+    __asm__ volatile(
+        "ldr r0, =nb_fault         \n"
+        "stmia r0!, {r4-r7}        \n"
+        "mov r1, r8                \n"
+        "mov r2, r9                \n"
+        "mov r3, r10               \n"
+        "mov r4, r11               \n"
+        "stmia r0!, {r1-r4}        \n"
+        "mov r1, sp                \n"
+        "mov r2, lr                \n"
+        "stmia r0!, {r1-r2}        \n"
+        "ldr r3, =nb_stack_top     \n"
+        "ldr r2, =nb_stack_bottom  \n"
+        "add r2, r2, #" NB_STRING(NB_REPORT_BYTES) " \n"
+        "cmp r1, r2                \n"
+        "blo 1f                    \n"
+        "cmp r1, r3                \n"
+        "bls 2f                    \n"
+        "1: mov sp, r2             \n"
+        "2: b nb_report_fault      \n"
+        ".ltorg                    \n");
+}

@@ -1,0 +1,58 @@
+"""Compiles a model for the host and compares it with the TFLM interpreter, byte by byte."""
+
+import shutil
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from deploy.codegen import Plan, compile_model
+from deploy.host_model import HostModel, build_host, build_host_kernels
+from deploy.tflm import TflmModel
+
+
+@cache
+def host_kernels(sanitize: bool = False) -> Path:
+    """The kernels, compiled once a session."""
+    return build_host_kernels(Path(tempfile.mkdtemp(prefix="nb_kernels_")), sanitize=sanitize)
+
+
+def random_inputs(model: HostModel, rng: np.random.Generator, count: int) -> list[np.ndarray]:
+    """``count`` items for every input; the first is all extremes."""
+    arrays = []
+    for dtype, shape in model.inputs:
+        items = rng.integers(-128, 128, (count, *shape[1:]), dtype=np.int8).astype(dtype)
+        items[0] = rng.choice(np.array([-128, 127], dtype), shape[1:])
+        arrays.append(items)
+    return arrays
+
+
+def compile_for_host(
+    data: bytes, folder: Path, *, sanitize: bool = False
+) -> tuple[Plan, HostModel]:
+    """Compile to C and load the host build of it."""
+    plan = compile_model(data, folder, name="random")
+    built = build_host(
+        folder, folder / "model.so", sanitize=sanitize, kernels=host_kernels(sanitize)
+    )
+    return plan, HostModel(built)
+
+
+def differences(data: bytes, rng: np.random.Generator, *, items: int = 3) -> tuple[int, Plan]:
+    """How many output bytes differ from the interpreter's, over all outputs."""
+    folder = Path(tempfile.mkdtemp(prefix="nb_golden_"))
+    try:
+        plan, model = compile_for_host(data, folder)
+        inputs = random_inputs(model, rng, items)
+        outputs = model.invoke_all(inputs)
+        interpreter = TflmModel(data)
+        wrong = 0
+        for item in range(items):
+            interpreter.invoke_all([array[item : item + 1] for array in inputs])
+            for index, output in enumerate(outputs):
+                expected = interpreter.output(index).reshape(output[item].shape)
+                wrong += int((expected != output[item]).sum())
+        return wrong, plan
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,244 @@
+"""Firmware on QEMU: exact counts, the protocol, faults, and what happens when things break."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import deploy.emulate.qemu
+from deploy.build import build_firmware
+from deploy.emulate import QemuSession, run_images
+from deploy.emulate.plugin import (
+    SOURCES,
+    PluginUnusableError,
+    api_version,
+    build_plugin,
+    required_api,
+)
+from deploy.emulate.qemu import ICOUNT, PLUGIN
+from deploy.errors import DeployError
+from deploy.targets import load_target, target_names
+
+ROOT = Path(__file__).resolve().parents[1]
+FAKE = ROOT / "firmware" / "fake_model"
+IMAGES = np.arange(32, dtype=np.int8).reshape(2, 4, 4, 1)
+ANSWERS = [[6 ^ 1, 22 ^ 2, 38 ^ 3, 54 ^ 4], [70 ^ 1, 86 ^ 2, 102 ^ 3, 118 ^ 4]]
+BOARD = load_target("mps2-an386")
+
+pytestmark = pytest.mark.skipif(
+    any(shutil.which(t) is None for t in ("qemu-system-arm", "arm-none-eabi-gcc", "cmake")),
+    reason="qemu-system-arm, arm-none-eabi-gcc or cmake is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def fake_elf(tmp_path_factory):
+    out = tmp_path_factory.mktemp("fake") / "fw.elf"
+    build_firmware(FAKE, BOARD, out)
+    return out
+
+
+def _loop_of_known_length(result):
+    """The fake model's middle layer turns 1,000,000 times through three instructions."""
+    layers = {layer["symbol"]: layer for layer in result.layers}
+    assert list(layers) == ["nb_layer_000", "nb_layer_001", "nb_layer_002"]
+    assert 3_000_000 < layers["nb_layer_001"]["instructions"] < 3_000_030
+    # A NOP, a SUBS and a taken branch (1 + P, P = 2): five cycles a turn.
+    assert 5_000_000 < layers["nb_layer_001"]["cycles_estimated"] < 5_000_100
+    outside = result.instructions - sum(layer["instructions"] for layer in layers.values())
+    assert 0 < outside < 40  # calls, returns and the markers
+    assert all(layer["calls"] == 1 for layer in layers.values())
+
+
+def test_counts_are_exact_and_repeatable(fake_elf):
+    first = run_images(BOARD, fake_elf, IMAGES)
+    assert first.outputs.tolist() == ANSWERS
+    assert first.counting == PLUGIN
+    _loop_of_known_length(first)
+    assert first.per_image_instructions == [first.instructions] * 2
+    second = run_images(BOARD, fake_elf, IMAGES)
+    assert (second.instructions, second.cycles_estimated, second.layers) == (
+        first.instructions, first.cycles_estimated, first.layers,
+    )  # fmt: skip
+    assert 0 < first.stack_high_water <= BOARD.stack_bytes
+    assert first.arena_bytes == 20
+    assert first.emulator.startswith("QEMU ")
+
+
+@pytest.mark.parametrize("name", [n for n in target_names() if load_target(n).emulator])
+def test_every_emulated_target_agrees(tmp_path, name):
+    target = load_target(name)
+    elf = tmp_path / "fw.elf"
+    build_firmware(FAKE, target, elf)
+    result = run_images(target, elf, IMAGES)
+    assert result.outputs.tolist() == ANSWERS
+    assert result.banner["target"] == name
+    _loop_of_known_length(result)
+
+
+def test_icount_takes_over_and_says_so(fake_elf, monkeypatch, capfd):
+    def unusable(api: int) -> Path:
+        raise PluginUnusableError("no C compiler for this machine")
+
+    monkeypatch.setattr(deploy.emulate.qemu, "build_plugin", unusable)
+    result = run_images(BOARD, fake_elf, IMAGES)
+    assert result.counting == ICOUNT
+    assert result.outputs.tolist() == ANSWERS
+    assert result.layers == [] and result.cycles_estimated is None
+    assert result.instructions == pytest.approx(3_000_085, abs=400)  # ticks of 40 instructions
+    warning = capfd.readouterr().err
+    assert "-icount and SysTick" in warning and "no C compiler" in warning
+
+
+def test_plugin_that_qemu_refuses_is_built_again_as_it_asks(fake_elf, monkeypatch):
+    asked = []
+    real = deploy.emulate.qemu.build_plugin
+
+    def record(api: int) -> Path:
+        asked.append(api)
+        return real(api)
+
+    right = api_version(deploy.emulate.qemu.qemu_version(shutil.which("qemu-system-arm"))[1])
+    wrong = 99
+    monkeypatch.setattr(deploy.emulate.qemu, "build_plugin", record)
+    monkeypatch.setattr(deploy.emulate.qemu, "api_version", lambda release: wrong)
+    # An interface from the future does not link; QEMU says what it supports before it looks.
+    with QemuSession(BOARD, fake_elf) as session:
+        assert session.counting == PLUGIN
+    assert asked[0] == wrong
+    assert asked[1] >= right
+
+
+def test_plugin_interface_by_release():
+    assert [api_version(r) for r in ((7, 2), (8, 2), (9, 0), (9, 2), (10, 0), (11, 1))] == [
+        1, 1, 2, 3, 3, 7,
+    ]  # fmt: skip
+    with pytest.raises(PluginUnusableError, match="has no plugins"):
+        api_version((4, 1))
+    log = "plugin requires API version 1, but this QEMU supports only a minimum version of 2"
+    assert required_api(log) == 2
+    assert required_api("something else") is None
+
+
+@pytest.mark.parametrize("api", [1, 2, 3, 7])
+def test_plugin_compiles_for_every_interface(api, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library = build_plugin(api)
+    symbols = subprocess.run(["nm", "-D", library], capture_output=True, text=True).stdout
+    assert "qemu_plugin_install" in symbols and "qemu_plugin_version" in symbols
+    assert build_plugin(api) == library
+
+
+def test_warnings_of_the_plugin_are_errors_here():
+    command = ["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{SOURCES}"]
+    for api in (1, 2, 3, 7):
+        subprocess.run([*command, f"-DNB_QEMU_API={api}", SOURCES / "nb_count.c"], check=True)
+
+
+def test_fault_names_function_and_layer(fake_elf):
+    with QemuSession(BOARD, fake_elf) as session:
+        session.link.load_input(bytes([86] + [0] * 15))
+        with pytest.raises(DeployError) as error:
+            session.infer()
+    message = str(error.value)
+    assert "HardFault" in message and "in layer nb_layer_001" in message
+    assert "pc=" in message and "cfsr=00010000" in message  # undefined instruction
+    assert "\n" not in message
+
+
+def test_stack_overflow_is_told_from_other_faults(fake_elf):
+    with QemuSession(BOARD, fake_elf) as session:
+        session.link.load_input(bytes([87] + [0] * 15))
+        with pytest.raises(DeployError) as error:
+            session.infer(timeout=20)
+    assert "stack overflow" in str(error.value)
+    assert "in layer nb_layer_001" in str(error.value)
+
+
+def test_endless_inference_ends_at_the_time_limit(fake_elf):
+    with QemuSession(BOARD, fake_elf) as session:
+        pid = session.pid
+        session.link.load_input(bytes([88] + [0] * 15))
+        with pytest.raises(DeployError, match=r"no answer within 2 s; last it said: m-lap-us"):
+            session.infer(timeout=2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_killed_emulator_is_reported_and_cleaned_up(fake_elf):
+    with QemuSession(BOARD, fake_elf) as session:
+        os.kill(session.pid, signal.SIGKILL)
+        with pytest.raises(DeployError, match="has ended: exit status -9"):
+            session.link.command("name")
+        folder = Path(session._folder.name)
+        assert folder.is_dir()
+    assert not folder.exists()
+    assert session.pid is None
+
+
+def test_emulator_that_cannot_start_shows_its_log(fake_elf):
+    odd = BOARD.model_copy(
+        update={"emulator": BOARD.emulator.model_copy(update={"qemu_machine": "nosuch"})}
+    )
+    with pytest.raises(DeployError, match="exit status 1; .*machine type") as error:
+        run_images(odd, fake_elf, IMAGES)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_qemu_says_how_to_install_it(fake_elf, monkeypatch):
+    monkeypatch.setenv("NETBOOSTER_QEMU", "no-such-qemu")
+    with pytest.raises(DeployError, match=r"no-such-qemu is not installed; .*apt-get install"):
+        run_images(BOARD, fake_elf, IMAGES)
+
+
+def test_wrong_images_and_wrong_board(fake_elf):
+    with pytest.raises(DeployError, match="an image has 9 bytes, the model in .* takes 16"):
+        run_images(BOARD, fake_elf, np.zeros((1, 3, 3, 1), np.int8))
+    with pytest.raises(DeployError, match="at least one, int8"):
+        run_images(BOARD, fake_elf, np.zeros((1, 4, 4, 1), np.float32))
+    with pytest.raises(DeployError, match="built for mps2-an386, not for mps2-an500"):
+        run_images(load_target("mps2-an500"), fake_elf, IMAGES)
+    with pytest.raises(DeployError, match="host has no emulator"):
+        run_images(load_target("host"), fake_elf, IMAGES)
+
+
+def test_fuzzed_lines_never_hang_the_emulated_device(fake_elf):
+    rng = random.Random(6)
+    words = [b"name", b"db load 16", b"db 00", b"db print", b"results", b"memory", b"x" * 70]
+    with QemuSession(BOARD, fake_elf) as session:
+        link = session.link
+        for _ in range(40):
+            noise = b"%".join(rng.choices(words, k=3)) + rng.randbytes(rng.randint(0, 30))
+            session._process.write(noise)
+            link.synchronize()
+        link.self_test()
+        link.load_input(IMAGES[0].tobytes())
+        session.infer()
+        assert list(link.output()) == ANSWERS[0]
+
+
+PEER = ROOT / "data" / "peers" / "small_32_int8.tflite"
+
+
+def test_compiled_model_equals_the_interpreter(tmp_path):
+    pytest.importorskip("tflite_micro", reason="no tflite-micro wheel for this machine")
+    from deploy.codegen import compile_model
+    from deploy.tflm import TflmModel
+
+    data = PEER.read_bytes()
+    compile_model(data, tmp_path / "generated", name="small")
+    elf = tmp_path / "fw.elf"
+    build_firmware(tmp_path / "generated", BOARD, elf)
+    images = np.random.default_rng(1).integers(-128, 128, size=(4, 32, 32, 3), dtype=np.int8)
+    result = run_images(BOARD, elf, images)
+    golden = TflmModel(data)
+    for image, output in zip(images, result.outputs, strict=True):
+        assert np.array_equal(golden.invoke(image[None]).reshape(-1), output.reshape(-1))
+    layers = sum(layer["instructions"] for layer in result.layers)
+    assert layers == pytest.approx(result.instructions, rel=0.02)
+    assert result.stack_high_water <= BOARD.stack_bytes

@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""NetBooster against vanilla training, at equal optimizer steps, over several seeds.
+
+    python tools/bench_method.py --recipe glyphs --seeds 0 1 2 --out method.json
+    python tools/bench_method.py --recipe glyphs --search tools/search_glyphs.toml --seeds 0
+
+The first form reports on test images, the second tries a stated list of settings and looks at
+validation images only. Each finished (setting, seed, arm) is kept in the JSON file, so the same
+command goes on after a kill; what is there is not trained again. On a GPU, where small networks
+wait for the launch of kernels, ``--jobs`` trains several at once.
+"""
+
+import argparse
+import concurrent.futures
+import json
+import math
+import multiprocessing
+import os
+import statistics
+import sys
+import time
+import tomllib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from netbooster.data import Dataset, SplitName, load_dataset  # noqa: E402
+from netbooster.errors import NetBoosterError  # noqa: E402
+from netbooster.files import write_atomic  # noqa: E402
+from netbooster.recipe import Recipe, load_recipe  # noqa: E402
+
+ARMS = ("vanilla", "boosted")
+MOST_SETTINGS = 12
+# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; beyond, the normal's is close.
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A named list of recipe overrides."""
+
+    name: str
+    overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One arm of one setting with one seed, trained by one process."""
+
+    recipe: str
+    overrides: tuple[str, ...]
+    seed: int
+    arm: str
+    split: SplitName
+    device: str
+    threads: int
+    checkpoints: str | None
+
+    def load(self) -> Recipe:
+        """The recipe with this job's overrides and seed."""
+        return load_recipe(self.recipe, [*self.overrides, f"seed={self.seed}"])
+
+    def key(self) -> str:
+        """What decides the result; settings that share an arm share its training."""
+        recipe = self.load()
+        digest = recipe.digest(self.arm, _dataset(recipe.data.model_dump_json()).fingerprint())
+        return f"{self.arm}-{self.seed}-{self.split}-{digest[:16]}"
+
+
+@lru_cache(maxsize=2)
+def _dataset(config: str) -> Dataset:
+    from netbooster.data import DataConfig
+
+    return load_dataset(DataConfig.model_validate_json(config))
+
+
+def run_job(job: Job) -> dict[str, Any]:
+    """Train one arm in memory and measure it.
+
+    Returns:
+        ``accuracy`` (0..1 by split), ``giant`` (the same, of the giant), ``contraction_error``,
+        ``steps``, ``seconds`` and the resolved recipe.
+    """
+    import torch
+
+    from netbooster.checkpoint import RunStore
+    from netbooster.evaluate import evaluate_splits
+    from netbooster.pipeline import check_device, contract_checked, fit_netbooster, fit_vanilla
+    from netbooster.train import reproducible
+
+    recipe = job.load()
+    dataset = _dataset(recipe.data.model_dump_json())
+    device = check_device(job.device)
+    splits: tuple[SplitName, ...] = ("train", job.split)
+    store = None
+    if job.checkpoints:
+        identity = recipe.identity(job.arm, dataset.fingerprint())
+        store = RunStore(Path(job.checkpoints) / job.key(), identity)
+    begun = time.monotonic()
+    result: dict[str, Any] = {"arm": job.arm, "seed": job.seed, "split": job.split}
+    with reproducible(device, job.threads):
+        if job.arm == "vanilla":
+            model = fit_vanilla(recipe, dataset, device=device, store=store)
+        else:
+
+            def measure_giant(giant: torch.nn.Module) -> None:
+                result["giant"] = evaluate_splits(giant, dataset, device=device, splits=splits)
+                if store is not None:
+                    write_atomic(store.directory / "giant.json", json.dumps(result["giant"]))
+
+            giant = fit_netbooster(
+                recipe, dataset, device=device, store=store, on_giant=measure_giant
+            )
+            if "giant" not in result and store is not None:  # resumed after the giant's phase
+                result["giant"] = json.loads((store.directory / "giant.json").read_text())
+            model, result["contraction_error"] = contract_checked(giant, dataset)
+            model = model.to(device)
+        result["accuracy"] = evaluate_splits(model, dataset, device=device, splits=splits)
+    result["seconds"] = round(time.monotonic() - begun, 1)
+    result["steps"] = recipe.total_steps(dataset.split_size("train"))
+    result["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"
+    result["torch"] = torch.__version__
+    result["recipe"] = recipe.model_dump(mode="json", exclude_none=True)
+    return result
+
+
+def run_jobs(jobs: Iterable[Job], out: Path | None, processes: int) -> dict[str, dict[str, Any]]:
+    """Results by job key, from ``out`` where they are there, else trained and added to it."""
+    wanted = {job.key(): job for job in jobs}
+    stored = _read_results(out)
+    missing = {key: job for key, job in wanted.items() if key not in stored}
+    if len(missing) < len(wanted):
+        print(f"{len(wanted) - len(missing)} of {len(wanted)} trainings are in {out}, kept")
+    done = 0
+
+    def keep(key: str, result: dict[str, Any]) -> None:
+        nonlocal done
+        done += 1
+        stored[key] = result
+        if out is not None:
+            content = {"format": 1, "results": stored}
+            write_atomic(out, json.dumps(content, indent=1, sort_keys=True) + "\n")
+        split = result["split"]
+        print(
+            f"[{done}/{len(missing)}] {result['arm']} seed {result['seed']}: {split} "
+            f"{result['accuracy'][split]:.2%}, train {result['accuracy']['train']:.2%}, "
+            f"{result['seconds']:.0f} s",
+            flush=True,
+        )
+
+    if processes == 1:
+        for key, job in missing.items():
+            keep(key, run_job(job))
+        return stored
+    # Spawned, because a forked process cannot use CUDA.
+    with concurrent.futures.ProcessPoolExecutor(
+        processes, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        running = {pool.submit(run_job, job): key for key, job in missing.items()}
+        try:
+            for future in concurrent.futures.as_completed(running):
+                keep(running[future], future.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return stored
+
+
+def _read_results(out: Path | None) -> dict[str, dict[str, Any]]:
+    if out is None or not out.is_file():
+        return {}
+    try:
+        results: dict[str, dict[str, Any]] = json.loads(out.read_text())["results"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise NetBoosterError(f"{out}: not a result file of this tool; choose another") from error
+    return results
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of its 95% t-interval; the width is nan for fewer than two values."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return mean, math.nan
+    freedom = len(values) - 1
+    quantile = T_975[freedom - 1] if freedom <= len(T_975) else 2.21
+    return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def read_search(path: Path) -> list[Setting]:
+    """The settings of a search file: ``[[setting]]`` tables with ``name`` and ``set``.
+
+    Raises:
+        NetBoosterError: unreadable, or more than 12 settings.
+    """
+    try:
+        tables = tomllib.loads(path.read_text())["setting"]
+        settings = [Setting(str(table["name"]), tuple(table["set"])) for table in tables]
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise NetBoosterError(
+            f"{path}: needs [[setting]] tables with 'name' and 'set' ({error})"
+        ) from error
+    if not 1 <= len(settings) <= MOST_SETTINGS:
+        raise NetBoosterError(
+            f"{path}: {len(settings)} settings; a stated search has 1 to {MOST_SETTINGS}"
+        )
+    return settings
+
+
+def print_report(
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    split: str,
+    find: dict[tuple[str, int, str], dict[str, Any]],
+) -> None:
+    """A line for each setting: accuracies in percent, and the paired difference in points."""
+    print(f"\naccuracy in %, mean over {len(seeds)} seed(s) at equal optimizer steps, on {split}")
+    width = max(len(setting.name) for setting in settings)
+    print(
+        f"{'setting':{width}}  vanilla  giant  boosted  boosted - vanilla (95%)   "
+        "training: vanilla  giant  boosted"
+    )
+    for setting in settings:
+        runs = {arm: [find[setting.name, seed, arm] for seed in seeds] for arm in ARMS}
+
+        def mean(arm: str, which: str, part: str, runs: Any = runs) -> float:
+            return 100 * statistics.fmean(run[part][which] for run in runs[arm])
+
+        pairs = zip(runs["boosted"], runs["vanilla"], strict=True)
+        difference, half = interval(
+            [100 * (b["accuracy"][split] - v["accuracy"][split]) for b, v in pairs]
+        )
+        gap = f"{difference:+6.2f}" + (f" ± {half:.2f}" if len(seeds) > 1 else " (one seed)")
+        print(
+            f"{setting.name:{width}}  {mean('vanilla', split, 'accuracy'):7.2f}"
+            f"  {mean('boosted', split, 'giant'):5.2f}"
+            f"  {mean('boosted', split, 'accuracy'):7.2f}  {gap:24}"
+            f"           {mean('vanilla', 'train', 'accuracy'):7.2f}"
+            f"  {mean('boosted', 'train', 'giant'):5.2f}"
+            f"  {mean('boosted', 'train', 'accuracy'):7.2f}"
+        )
+    if len(settings) == 1:
+        print("by seed (boosted - vanilla, points):", end="")
+        for seed in seeds:
+            boosted, vanilla = (find[settings[0].name, seed, arm] for arm in ("boosted", "vanilla"))
+            gap_points = 100 * (boosted["accuracy"][split] - vanilla["accuracy"][split])
+            print(f"  {seed}: {gap_points:+.2f}", end="")
+        print()
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--recipe", default="glyphs", help="name or path (default: glyphs)")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, help="optimizer steps of each arm")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
+    parser.add_argument("--search", type=Path, metavar="FILE.toml", help="settings to try, on val")
+    parser.add_argument("--split", choices=("val", "test"), help="default: test; a search: val")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once (default: 1)")
+    parser.add_argument("--threads", type=int, help="CPU threads a training (default: its share)")
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="keeps finished trainings")
+    parser.add_argument("--checkpoints", metavar="DIR", help="resume inside a training, too")
+    options = parser.parse_args(arguments)
+    if options.search and options.split == "test":
+        parser.error("a search looks at validation images only; leave --split out")
+    if options.jobs < 1:
+        parser.error("--jobs must be at least 1")
+    options.split = options.split or ("val" if options.search else "test")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmark; 2 on bad input."""
+    options = parse_arguments(arguments)
+    common = list(options.overrides)
+    if options.steps:
+        common.append(f"train.steps={options.steps}")
+    threads = options.threads or max(1, (os.cpu_count() or 1) // options.jobs)
+    try:
+        settings = read_search(options.search) if options.search else [Setting("recipe", ())]
+        plan: dict[tuple[str, int, str], Job] = {}
+        for setting in settings:
+            for seed in options.seeds:
+                for arm in ARMS:
+                    plan[setting.name, seed, arm] = Job(
+                        recipe=options.recipe,
+                        overrides=(*common, *setting.overrides),
+                        seed=seed,
+                        arm=arm,
+                        split=options.split,
+                        device=options.device,
+                        threads=threads,
+                        checkpoints=options.checkpoints,
+                    )
+        results = run_jobs(plan.values(), options.out, options.jobs)
+        print_report(
+            settings,
+            options.seeds,
+            options.split,
+            {where: results[job.key()] for where, job in plan.items()},
+        )
+    except NetBoosterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

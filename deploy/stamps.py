@@ -42,7 +42,7 @@ def program_hash() -> str:
         path
         for folder in (Path(__file__).resolve().parent, firmware)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in {".py", ".c", ".h", ".j2", ".toml", ".ld", ".cmake"}
+        if path.is_file() and path.suffix in {".py", ".c", ".h", ".j2", ".toml", ".in", ".cmake"}
     ]
     digest = hashlib.sha256()
     for path in sources:

@@ -19,8 +19,7 @@ BlockType = Literal["inverted_residual", "bottleneck", "basic"]
 class ChannelScale(nn.Module):
     """A 1x1 depthwise convolution, computed as a broadcast product.
 
-    Its parameter has the name, shape and meaning of ``nn.Conv2d(k, k, 1, groups=k, bias=False)``;
-    a CPU multiplies many times faster than it runs such a grouped convolution.
+    Its parameter has the name, shape and meaning of ``nn.Conv2d(k, k, 1, groups=k, bias=False)``.
     """
 
     def __init__(self, channels: int) -> None:

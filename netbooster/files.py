@@ -11,7 +11,8 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     """Write ``content`` to ``path`` through a temporary file in the same folder.
 
     Raises:
-        NetBoosterError: the folder cannot be written or the disk is full; ``path`` keeps its old bytes.
+        NetBoosterError: the folder cannot be written or the disk is full; ``path`` keeps its
+            old bytes.
     """
     data = content.encode() if isinstance(content, str) else content
     temporary = None

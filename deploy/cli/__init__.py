@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from typing import Any
 
 import typer
 
@@ -16,7 +17,7 @@ folder: train, contract, export, compile, build, emulate, report.
 """
 
 # Typer carries its own copy of click, or uses the installed one: ask it which.
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 # In the order in which `--help` shows them.
 COMMANDS = (
@@ -66,9 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     except (DeployError, NetBoosterError) as error:
         error_console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except _UsageError as error:
-        command = error.ctx.command_path if error.ctx is not None else "netbooster"
-        message = f"error: {error.format_message()} (see '{command} --help')"
+    except _USAGE_ERROR as error:
+        usage: Any = error
+        command = usage.ctx.command_path if usage.ctx is not None else "netbooster"
+        message = f"error: {usage.format_message().rstrip('.')} (see '{command} --help')"
         error_console.print(message, markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):

@@ -85,9 +85,7 @@ def _call(number: int, layer: Layer, memory: MemoryPlan) -> str:
     return f"{layer.kernel}({', '.join(arguments)})"
 
 
-def emit_files(
-    graph: Graph, layers: list[Layer], memory: MemoryPlan, plan: Plan
-) -> dict[str, str]:
+def emit_files(graph: Graph, layers: list[Layer], memory: MemoryPlan, plan: Plan) -> dict[str, str]:
     """File name to text for every generated file."""
     constants = [
         {"name": _constant_name(number, field), "ctype": constant.ctype, "data": constant.data}

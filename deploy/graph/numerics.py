@@ -47,11 +47,7 @@ def activation_range(activation: int, quantization: Quantization) -> tuple[int, 
     zero_point = quantization.zero_points[0]
 
     def quantize(real: float) -> int:
-        with np.errstate(over="ignore"):
-            quotient = float(np.float32(real) / scale)
-        if not math.isfinite(quotient):
-            return 2**31
-        return zero_point + round_away(quotient)
+        return zero_point + round_away(float(np.float32(real) / scale))
 
     kind = ACTIVATIONS[activation]
     if kind in ("relu", "relu6"):
@@ -71,6 +67,9 @@ def check_activation(graph: Graph, op: Operator, activation: int) -> None:
             f"fused activation {activation} is not supported; "
             "use none, RELU, RELU6 or RELU_N1_TO_1",
         )
+    scale = require_int8(graph, op, graph.output(op), "output").scales[0]
+    if activation and 6.0 / scale > INT32_MAX:
+        raise graph.error(op, f"output scale {scale:g} is too small for its fused activation")
 
 
 def require_int8(graph: Graph, op: Operator, tensor: Tensor, role: str) -> Quantization:

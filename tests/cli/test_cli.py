@@ -222,10 +222,10 @@ def test_compile_refuses_garbage_and_keeps_earlier_artifacts(
 
 
 def test_model_too_large_for_the_target(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    from deploy.targets import target_file
+    from deploy.targets import load_target
 
-    small = tmp_path / "small-board.toml"
-    text = target_file("mps2-an386").read_text().replace('name = "mps2-an386"', 'name = "small"')
+    small = tmp_path / "small.toml"
+    text = load_target("mps2-an386").file.read_text().replace('name = "mps2-an386"', 'name = "small"')
     small.write_text(re.sub(r"(?s)(\[ram\].*?length = )\S+", r"\g<1>12000", text))
     generated = tmp_path / "generated"
     assert run(capfd, "compile", str(PEER), "--output", str(generated))[0] == 0

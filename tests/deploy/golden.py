@@ -33,9 +33,8 @@ def compile_for_host(
 ) -> tuple[Plan, HostModel]:
     """Compile to C and load the host build of it."""
     plan = compile_model(data, folder, name="random")
-    built = build_host(
-        folder, folder / "model.so", sanitize=sanitize, kernels=host_kernels(sanitize)
-    )
+    target = folder / ("model_checked" if sanitize else "model.so")
+    built = build_host(folder, target, sanitize=sanitize, kernels=host_kernels(sanitize))
     return plan, HostModel(built)
 
 

@@ -22,7 +22,14 @@ def _activation(rng: Rng) -> int:
 
 
 def _out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:
-    """An output scale that gives anything from saturation to almost constant outputs."""
+    """An output scale that gives anything from saturation to almost constant outputs.
+
+    TFLM refuses scales so small that 6 / scale does not fit 32 bits.
+    """
+    return max(_any_out_scale(rng, in_scale, weight_scale, taps), 1e-7)
+
+
+def _any_out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:
     typical = in_scale * weight_scale * np.sqrt(taps) * 60
     kind = rng.integers(6)
     if kind == 0:

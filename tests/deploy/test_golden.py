@@ -29,9 +29,7 @@ def rng_of(kind: str, seed: int) -> np.random.Generator:
 def test_peers_models(path, tmp_path):
     data = path.read_bytes()
     compile_model(data, tmp_path, name=path.stem)
-    model = HostModel(
-        build_host(tmp_path, tmp_path / "model.so", kernels=golden.host_kernels())
-    )
+    model = HostModel(build_host(tmp_path, tmp_path / "model.so", kernels=golden.host_kernels()))
     images = golden.random_inputs(model, np.random.default_rng(1), 4)[0]
     outputs = model.invoke(images)
     interpreter = TflmModel(data)

@@ -19,7 +19,6 @@ def read_bias(graph: Graph, op: Operator, channels: int) -> np.ndarray:
     if bias.dtype is not DType.INT32 or bias.shape != (channels,):
         raise graph.error(
             op,
-            f"bias {bias.label} is {bias.dtype.numpy} {list(bias.shape)}, "
-            f"not int32 [{channels}]",
+            f"bias {bias.label} is {bias.dtype.numpy} {list(bias.shape)}, not int32 [{channels}]",
         )
     return data.astype(np.int64)

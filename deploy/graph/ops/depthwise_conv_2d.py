@@ -123,7 +123,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
             params={**params, "rows": 0, "row_stride": 0},
             macs=macs,
         )  # fmt: skip
-    rows_kept, row_stride = _plane(vertical, horizontal, source, target, horizontal.before(in_w, a.padding))
+    pad_top, pad_left = vertical.before(in_h, a.padding), horizontal.before(in_w, a.padding)
+    rows_kept, row_stride = _plane(vertical, horizontal, source, target, pad_left)
     # Four planes of int16, and for four channels 12 words of arguments and up to 42 of taps.
     scratch = 4 * rows_kept * row_stride * 2 + 4 * (12 + 42) * 4
     return Layer(
@@ -133,7 +134,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         params={**params, "rows": rows_kept, "row_stride": row_stride},
         macs=macs,
         scratch_bytes=scratch,
-        in_place=(0,) if _writes_behind(vertical, source, target, vertical.before(in_h, a.padding)) else (),
+        in_place=(0,) if _writes_behind(vertical, source, target, pad_top) else (),
     )  # fmt: skip
 
 

@@ -42,8 +42,7 @@ def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
     """The input's shape and the paddings."""
     data = paddings(graph, op)
     return tuple(
-        size + int(b) + int(a)
-        for size, (b, a) in zip(graph.input(op, 0).shape, data, strict=True)
+        size + int(b) + int(a) for size, (b, a) in zip(graph.input(op, 0).shape, data, strict=True)
     )
 
 

@@ -62,9 +62,7 @@ def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
 def exponentials(real_multiplier: float) -> np.ndarray:
     """int32 [256]: exp of minus i input steps in Q0.31, 0 where the interpreter skips it."""
     multiplier, left_shift = quantize_multiplier(real_multiplier)
-    radius = math.floor(
-        ((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << left_shift)
-    )
+    radius = math.floor(((1 << INTEGER_BITS) - 1) * (1 << (31 - INTEGER_BITS)) / (1 << left_shift))
     table = np.zeros(256, np.int32)
     for step in range(min(radius, 255) + 1):
         scaled = saturating_rounding_doubling_high_mul(-step * (1 << left_shift), multiplier)

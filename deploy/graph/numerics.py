@@ -13,6 +13,9 @@ from deploy.graph.layer import Constant, Requantization
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
+# Shifts to the left by more are undefined in the reference.
+MAX_EXPONENT = 30
+
 # Fused activation functions of the schema that have an integer meaning.
 ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
 
@@ -119,6 +122,12 @@ def convolution_multipliers(
         raise graph.error(op, f"weights {weights.label} have a zero point; it must be 0")
     factors = [source.scales[0] * scale / target.scales[0] for scale in scales]
     found = [quantize_multiplier(factor) for factor in factors]
+    if any(exponent > MAX_EXPONENT for _, exponent in found):
+        raise graph.error(
+            op,
+            f"output scale {target.scales[0]:g} is too small for input scale "
+            f"{source.scales[0]:g} and its weights' scales; calibrate again",
+        )
     return found * channels if len(found) == 1 else found
 
 
@@ -161,6 +170,8 @@ def requantization(
             multiplier >= 2**30
             and 1 <= shift <= 24
             and int(magnitude[channel]) <= INT32_MAX
+            # The kernels keep twice the rounding constant in a register.
+            and (2 * abs(zero_point) + 1) << shift <= INT32_MAX
             and largest + (1 << shift >> 1) + (abs(zero_point) << shift) <= INT32_MAX
         )
     return Requantization(

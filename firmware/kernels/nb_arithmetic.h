@@ -1,4 +1,4 @@
-/* The reference's rounding, in portable C. Shared by the kernels; not part of the public headers. */
+/* The rounding of the reference, in portable C. Shared by the kernels, not a public header. */
 #ifndef NB_ARITHMETIC_H
 #define NB_ARITHMETIC_H
 

@@ -24,9 +24,11 @@ def _activation(rng: Rng) -> int:
 def _out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:
     """An output scale that gives anything from saturation to almost constant outputs.
 
-    TFLM refuses scales so small that 6 / scale does not fit 32 bits.
+    TFLM refuses scales so small that 6 / scale does not fit 32 bits, and is not defined where the
+    multiplier is above 2**30.
     """
-    return max(_any_out_scale(rng, in_scale, weight_scale, taps), 1e-7)
+    lowest = max(1e-7, in_scale * weight_scale * 2.0**-24)
+    return max(_any_out_scale(rng, in_scale, weight_scale, taps), lowest)
 
 
 def _any_out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:

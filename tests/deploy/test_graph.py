@@ -264,6 +264,16 @@ def test_a_huge_vector_length_does_not_hang():
         read_graph(bytes(data), "long.tflite")
 
 
+def test_a_multiplier_that_the_reference_cannot_hold_is_refused():
+    b = Builder()
+    source = b.tensor((1, 4, 4, 1), 1e6, 0)
+    weights = b.tensor((1, 1, 1, 1), 1e6, data=np.ones((1, 1, 1, 1)))
+    output = b.tensor((1, 4, 4, 1), 1e-3, 0)
+    b.operator("CONV_2D", [source, weights], [output], "Conv2DOptions", strideH=1, strideW=1)
+    with pytest.raises(DeployError, match="output scale 0.001 is too small for input scale 1e"):
+        read_graph(b.build([source], [output]), "steep.tflite")
+
+
 def test_mean_over_channels_is_refused():
     b = Builder()
     source = b.tensor((1, 4, 4, 2), 0.1, 0)

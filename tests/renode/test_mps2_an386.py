@@ -9,8 +9,8 @@ import select
 import shutil
 import subprocess
 import tempfile
+import termios
 import time
-import tty
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,23 +56,30 @@ class Pty:
     name = "Renode"
 
     def __init__(self, path: Path, renode: "subprocess.Popen[bytes]", log: Path) -> None:
+        self._renode = renode
+        self._log = log
         deadline = time.monotonic() + START_SECONDS
         while not path.exists():
-            if renode.poll() is not None or time.monotonic() > deadline:
+            self._check()
+            if time.monotonic() > deadline:
                 raise DeployError(f"Renode opened no UART: {log.read_text()[-2000:]}")
             time.sleep(0.05)
-        self._log = log
         self._file = os.open(path, os.O_RDWR | os.O_NOCTTY)
-        tty.setraw(self._file)
+        # Raw, and every attribute set: where Renode has no terminal of its own, it opens this one
+        # with whatever attributes happen to be in memory.
+        attributes = termios.tcgetattr(self._file)
+        raw = termios.CS8 | termios.CREAD | termios.CLOCAL
+        speed = termios.B115200
+        attributes[:6] = [0, 0, raw, 0, speed, speed]
+        attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
+        termios.tcsetattr(self._file, termios.TCSANOW, attributes)
 
     def read(self, timeout: float) -> bytes:
         ready, _, _ = select.select([self._file], [], [], timeout)
         if not ready:
+            self._check()
             return b""
-        try:
-            return os.read(self._file, 4096)
-        except OSError as error:
-            raise DeployError(f"Renode has ended: {self._log.read_text()[-2000:]}") from error
+        return os.read(self._file, 4096)
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -81,6 +88,11 @@ class Pty:
 
     def close(self) -> None:
         os.close(self._file)
+
+    def _check(self) -> None:
+        log = self._log.read_text(errors="replace")
+        if self._renode.poll() is not None or "Fatal error" in log:
+            raise DeployError(f"Renode has ended: {log[-2000:]}")
 
 
 @dataclass

@@ -1,15 +1,9 @@
 """From .tflite bytes to a typed, checked graph, and from its operators to kernel calls."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.graph.layer import Constant, Layer, Requantization
 from deploy.graph.ops import find_operator, supported_operators
 from deploy.graph.reader import read_graph
-
-if TYPE_CHECKING:
-    from deploy.codegen import Plan
 
 __all__ = [
     "Constant",
@@ -20,7 +14,6 @@ __all__ = [
     "Quantization",
     "Requantization",
     "Tensor",
-    "compile_model",
     "lower_graph",
     "read_graph",
     "supported_operators",
@@ -35,10 +28,3 @@ def lower_graph(graph: Graph) -> list[Layer]:
         assert module is not None  # read_graph refuses operators that are not known
         layers.append(module.lower(graph, op))
     return layers
-
-
-def compile_model(data: bytes, out_dir: Path, *, name: str, schedule: str = "layer") -> "Plan":
-    """See :func:`deploy.codegen.compile_model`."""
-    from deploy.codegen import compile_model as compile_to_c
-
-    return compile_to_c(data, out_dir, name=name, schedule=schedule)

@@ -158,7 +158,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
             )
         try:
             pty = Pty(uart, renode, log)
-            link = DeviceLink(pty)
+            link = DeviceLink(pty, timeout=START_SECONDS)
             banner = link.wait_for_banner(START_SECONDS)
             assert banner["target"] == TARGET
             yield Board(link, elf, generated, counts)

@@ -8,27 +8,21 @@ say() { echo "[setup] $*"; }
 fail() { echo "[setup] error: $*" >&2; exit 2; }
 
 # --- system packages -----------------------------------------------------------------------------
-declare -A apt_package=(
-    [arm-none-eabi-gcc]=gcc-arm-none-eabi
-    [qemu-system-arm]=qemu-system-arm
-    [cmake]=cmake
-    [cc]=build-essential
-)
-brew_packages="arm-none-eabi-gcc (brew install --cask gcc-arm-embedded), qemu, cmake"
+# program:Debian package; no associative array, because macOS has bash 3.2.
+programs="arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm cmake:cmake
+          cc:build-essential"
 
 missing_packages() {
-    local tool packages=()
-    for tool in "${!apt_package[@]}"; do
-        command -v "$tool" >/dev/null || packages+=("${apt_package[$tool]}")
+    local entry packages=""
+    for entry in $programs; do
+        command -v "${entry%%:*}" >/dev/null || packages="$packages ${entry#*:}"
     done
     # The compiler alone has no C library headers: Debian ships newlib apart from it.
-    if command -v arm-none-eabi-gcc >/dev/null; then
-        echo '#include <string.h>' | arm-none-eabi-gcc -x c -E - >/dev/null 2>&1 ||
-            packages+=(libnewlib-arm-none-eabi)
-    else
-        packages+=(libnewlib-arm-none-eabi)
+    if ! command -v arm-none-eabi-gcc >/dev/null ||
+        ! echo '#include <string.h>' | arm-none-eabi-gcc -x c -E - >/dev/null 2>&1; then
+        packages="$packages libnewlib-arm-none-eabi"
     fi
-    echo "${packages[@]}"
+    echo "$packages"
 }
 
 find_python() {
@@ -44,11 +38,11 @@ find_python() {
 
 packages=$(missing_packages)
 python=$(find_python)
-[ -n "$python" ] || packages="$packages python3"
-if [ -n "$python" ] && ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
+if [ -z "$python" ]; then
+    packages="$packages python3 python3-venv"
+elif ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     packages="$packages python3-venv"
 fi
-[ -n "$python" ] || packages="$packages python3-venv"
 
 if [ -n "${packages// /}" ]; then
     as_root=""
@@ -60,12 +54,12 @@ if [ -n "${packages// /}" ]; then
         fi
     fi
     if ! command -v apt-get >/dev/null || [ "$as_root" = none ]; then
-        fail "missing: $packages
-        Debian, Ubuntu:  sudo apt-get install $packages
-        macOS:           brew install ${brew_packages}
+        fail "missing:$packages
+        Debian, Ubuntu:  sudo apt-get install$packages
+        macOS:           brew install qemu cmake python@3.13 && brew install --cask gcc-arm-embedded
         then run the same command again"
     fi
-    say "installing system packages: $packages"
+    say "installing system packages:$packages"
     $as_root apt-get update -qq
     # shellcheck disable=SC2086  # a list of packages
     DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends \

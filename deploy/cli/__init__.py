@@ -21,7 +21,8 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 # In the order in which `--help` shows them.
 COMMANDS = (
-    "run", "train", "contract", "export", "compile", "build", "emulate", "report",
+    "run", "train", "contract", "export", "compile", "build", "emulate", "flash", "measure",
+    "report",
     "models", "targets", "doctor",
 )  # fmt: skip
 

@@ -73,7 +73,8 @@ class BoardDevice:
         timeout: seconds for one answer.
 
     Raises:
-        DeployError: no port, no answer, a failed self-test, another board or model, or a clock that is not full speed.
+        DeployError: no port, no answer, a failed self-test, another board, or a clock that is not
+            full speed.
     """
 
     emulator: str | None = None

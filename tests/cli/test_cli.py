@@ -225,7 +225,9 @@ def test_model_too_large_for_the_target(capfd: pytest.CaptureFixture[str], tmp_p
     from deploy.targets import load_target
 
     small = tmp_path / "small.toml"
-    text = load_target("mps2-an386").file.read_text().replace('name = "mps2-an386"', 'name = "small"')
+    text = (
+        load_target("mps2-an386").file.read_text().replace('name = "mps2-an386"', 'name = "small"')
+    )
     small.write_text(re.sub(r"(?s)(\[ram\].*?length = )\S+", r"\g<1>12000", text))
     generated = tmp_path / "generated"
     assert run(capfd, "compile", str(PEER), "--output", str(generated))[0] == 0

@@ -11,7 +11,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -274,7 +273,6 @@ def flash(
     volume: Path | None = None,
 ) -> FlashPlan:
     """Write a firmware to a board; see :func:`plan_flash` and :func:`verify_flash`."""
-    with tempfile.TemporaryDirectory(prefix="nb-flash-") as folder:
-        plan = plan_flash(target, elf, Path(folder), tool=tool, port=port, volume=volume)
-        run_flash(plan)
-        return plan
+    plan = plan_flash(target, elf, elf.parent, tool=tool, port=port, volume=volume)
+    run_flash(plan)
+    return plan

@@ -28,6 +28,7 @@ from deploy.targets import Target
 
 _TRIES = 3  # of one image, before the line counts as too noisy
 _RECONNECT_SECONDS = 60.0
+_ANSWER_SECONDS = 30.0  # to anything but an inference
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class BoardDevice:
         target: which board is expected there.
         port: see :class:`~deploy.serial_port.SerialPort`.
         elf: names functions and layers of a HardFault.
-        timeout: seconds for one answer.
+        timeout: seconds for one inference.
 
     Raises:
         DeployError: no port, no answer, a failed self-test, another board, or a clock that is not
@@ -86,7 +87,7 @@ class BoardDevice:
         baud = target.uart.baud if target.uart else 115200
         self._stream = SerialPort(port, baud)
         try:
-            self.link = DeviceLink(self._stream, timeout=timeout)
+            self.link = DeviceLink(self._stream, timeout=min(timeout, _ANSWER_SECONDS))
             self.banner = self.link.connect()
             if self.banner.get("target") != target.name:
                 raise DeployError(

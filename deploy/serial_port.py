@@ -93,7 +93,6 @@ class SerialPort:
 
         try:
             self._serial.write(data)
-            self._serial.flush()
         except (serial.SerialException, OSError, TypeError) as error:
             raise LinkLostError(f"{self.name}: the line was lost ({error})") from error
 

@@ -135,6 +135,7 @@ def test_uf2_drive(elves, path, tmp_path):
 def test_dry_run_prints_the_command_and_runs_nothing(elves, path, capsys):
     log = install(path, "pyocd")
     elf = elves["nucleo-f446re"]
+    elf.with_suffix(".bin").unlink(missing_ok=True)  # another test's
     with pytest.raises(SystemExit) as done:
         main(["flash", str(elf), "--target", "nucleo-f446re", "--dry-run"])
     assert done.value.code == 0

@@ -17,7 +17,7 @@ from deploy.codegen import compile_model
 from deploy.energy import estimate_energy
 from deploy.errors import DeployError
 from deploy.host_model import build_host
-from deploy.measure import BoardDevice, measure, spread
+from deploy.measure import BoardDevice, EmulatedDevice, measure, spread
 from deploy.report.schema import Measurement
 from deploy.serial_port import SerialPort, is_virtual
 from deploy.targets import load_target
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FAKE = ROOT / "firmware" / "fake_model"
 PEER = ROOT / "data" / "peers" / "small_32_int8.tflite"
 HOST = load_target("host")
+NETDUINO = load_target("netduinoplus2")
 SHA = "0123456789abcdef" * 4
 IMAGES = np.random.default_rng(3).integers(-30, 30, (6, 4, 4, 1), dtype=np.int8)
 ANSWERS = IMAGES.reshape(6, 4, 4).sum(axis=2).astype(np.int8) ^ np.array([1, 2, 3, 4], np.int8)
@@ -204,6 +205,62 @@ def test_energy_is_an_estimate_from_the_data_sheet():
     assert "DS12023" in energy.source and "120 uA/MHz at 3.3 V" in energy.source
     assert estimate_energy(load_target("mps2-an386"), 0.1) is None
     assert estimate_energy(target, None) is None
+
+
+needs_qemu = pytest.mark.skipif(
+    any(shutil.which(t) is None for t in ("qemu-system-arm", "arm-none-eabi-gcc")),
+    reason="qemu-system-arm or arm-none-eabi-gcc is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def netduino(tmp_path_factory):
+    elf = tmp_path_factory.mktemp("netduino") / "fw.elf"
+    build_firmware(FAKE, NETDUINO, elf)
+    return elf
+
+
+@needs_qemu
+def test_an_emulated_board_on_a_port_answers_and_is_never_timed(netduino, tmp_path):
+    command = ["qemu-system-arm", "-machine", "netduinoplus2", "-kernel", str(netduino)]
+    command += ["-nodefaults", "-display", "none", "-monitor", "none"]
+    command += ["-serial", "null"] * NETDUINO.emulator.qemu_serial + ["-serial", "stdio"]
+    board = PtyBoard(command, tmp_path / "ttyACM0")
+    try:
+        measured = _measure(
+            board,
+            tmp_path,
+            connect=lambda: BoardDevice(NETDUINO, str(board.port), netduino, timeout=60),
+        )
+        assert measured.outputs.tolist() == ANSWERS.tolist()
+        assert measured.counting == "not timed"
+        assert all(lap.cycles is None and lap.microseconds is None for lap in measured.laps)
+        faulty = IMAGES.copy()
+        faulty[2, 0, 0, 0] = 86  # asks the stand-in for an undefined instruction
+        with pytest.raises(DeployError) as error:
+            _measure(
+                board,
+                tmp_path,
+                images=faulty,
+                connect=lambda: BoardDevice(NETDUINO, str(board.port), netduino, timeout=60),
+            )
+        assert "HardFault on the device (pc=" in str(error.value)
+        assert "in layer nb_layer_001" in str(error.value)
+        assert "2 answers are kept" in str(error.value)
+    finally:
+        board.unplug()
+
+
+@needs_qemu
+def test_an_emulator_counts_instructions_and_measures_no_time(netduino, board, tmp_path):
+    measured = _measure(
+        board, tmp_path, connect=lambda: EmulatedDevice(NETDUINO, netduino, timeout=60)
+    )
+    assert measured.outputs.tolist() == ANSWERS.tolist()
+    lap = measured.laps[0]
+    assert 3_000_000 < lap.instructions < 3_000_200
+    assert lap.cycles is None and lap.microseconds is None
+    assert measured.emulator.startswith("QEMU ")
 
 
 class _Data:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def plan_flash(
     return FlashPlan(chosen, command, file, image.data)
 
 
-def _either(names: list[str]) -> str:
+def _either(names: Sequence[str]) -> str:
     return " or ".join(names)
 
 

@@ -4,7 +4,7 @@
 #include "nb_chip.h"
 
 #define NB_PLL_Q 8U /* feeds USB and SDIO, which are not used; any value from 2 on is valid */
-#define NB_PLL_R 2U
+#define NB_PLL_R 2U /* reserved in F405 and F407, where it has to keep this value of reset */
 
 _Static_assert(NB_BOARD_HSE_HZ / NB_BOARD_PLL_M * NB_BOARD_PLL_N / NB_BOARD_PLL_P == NB_CLOCK_HZ,
                "the target file's PLL does not give its clock_hz");

@@ -4,6 +4,7 @@
 #include "nb_chip.h"
 
 #define NB_PLL_Q 9U /* feeds USB and SDMMC, which are not used; any value from 2 on is valid */
+#define NB_PLL_R 2U /* reserved in the F746, where it has to keep this value of reset */
 
 _Static_assert(NB_BOARD_HSE_HZ / NB_BOARD_PLL_M * NB_BOARD_PLL_N / NB_BOARD_PLL_P == NB_CLOCK_HZ,
                "the target file's PLL does not give its clock_hz");
@@ -20,7 +21,7 @@ nb_clocks nb_chip_clocks_on(void) {
         return internal;
     }
     RCC_PLLCFGR = NB_BOARD_PLL_M | NB_BOARD_PLL_N << 6 | (NB_BOARD_PLL_P / 2U - 1U) << 16 |
-                  RCC_PLLCFGR_PLLSRC_HSE | NB_PLL_Q << 24;
+                  RCC_PLLCFGR_PLLSRC_HSE | NB_PLL_Q << 24 | NB_PLL_R << 28;
     RCC_CR |= RCC_CR_PLLON;
     PWR_CR1 |= PWR_CR1_ODEN;
     if (nb_wait_for(&PWR_CSR1, PWR_CSR1_ODRDY, PWR_CSR1_ODRDY) == 0) {

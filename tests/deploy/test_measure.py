@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import socket
+import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -249,6 +252,34 @@ def test_an_emulated_board_on_a_port_answers_and_is_never_timed(netduino, tmp_pa
         assert "2 answers are kept" in str(error.value)
     finally:
         board.unplug()
+
+
+@needs_qemu
+def test_a_socket_works_like_a_port(netduino, tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number = probe.getsockname()[1]
+    command = ["qemu-system-arm", "-machine", "netduinoplus2", "-kernel", str(netduino)]
+    command += ["-nodefaults", "-display", "none", "-monitor", "none"]
+    command += ["-serial", "null"] * NETDUINO.emulator.qemu_serial
+    command += ["-serial", f"tcp:127.0.0.1:{number},server=on,wait=off"]
+    url = f"socket://127.0.0.1:{number}"
+    qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                device = BoardDevice(NETDUINO, url, netduino, timeout=60)
+                break
+            except DeployError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        measured = _measure(None, tmp_path, connect=lambda: device)
+    finally:
+        qemu.kill()
+        qemu.wait()
+    assert measured.outputs.tolist() == ANSWERS.tolist()
+    assert all(lap.cycles is None for lap in measured.laps)
 
 
 @needs_qemu

@@ -5,6 +5,7 @@ same client talks to an emulator's UART, to the host build and to a board.
 """
 
 import json
+import random
 import re
 import time
 from dataclasses import dataclass
@@ -104,16 +105,14 @@ class DeviceLink:
             DeployError: nothing answers, or what answers is no netbooster firmware.
         """
         limit = self._timeout if timeout is None else timeout
-        self._stream.write(b"%")
         try:
-            self._read_answer(limit)
+            self._align(limit)
         except DeployError as error:
             if "no answer" not in str(error):
                 raise
             raise DeployError(
                 f"{error}; is the firmware flashed, and are port and target the right ones?"
             ) from error
-        self._drain()
         for line in self.command("banner", timeout=limit):
             try:
                 banner = json.loads(line) if line.startswith("{") else None
@@ -125,15 +124,18 @@ class DeviceLink:
 
     def synchronize(self) -> None:
         """End a command that was cut off, and forget what the device says to it."""
-        self._stream.write(b"%")
-        self._read_answer(None)
-        self._drain()
+        self._align(self._timeout)
 
-    def _drain(self) -> None:
-        quiet = time.monotonic() + 0.1
-        while time.monotonic() < quiet:
-            self._stream.read(0.05)
-        self._pending = b""
+    def _align(self, timeout: float) -> None:
+        """Send what the device has to refuse by quoting a number, and read on until it does: all
+        answers before that one belong to what was said earlier, however late they come."""
+        number = random.randrange(10**8, 10**9)  # no input has that many bytes
+        self._stream.write(f"%db load {number}%".encode())
+        deadline = time.monotonic() + timeout
+        while True:
+            lines = self._read_answer(max(round(deadline - time.monotonic(), 1), 0.0))
+            if any(f"not {number}]" in line for line in lines):
+                return
 
     def command(self, text: str, *, timeout: float | None = None) -> list[str]:
         """Send one command (without ``%``) and return the answer's lines before ``m-ready``.

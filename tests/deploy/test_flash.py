@@ -191,13 +191,16 @@ class _Board:
     def __init__(self, target: str, image: FirmwareImage) -> None:
         crc = f"{zlib.crc32(image.data):08x}"
         self._answers = {
-            b"%": "e-[unknown command]",
             b"banner%": f'{{"netbooster":1,"target":"{target}"}}',
             b"firmware%": f'm-firmware-{{"bytes":{len(image.data)},"crc32":"{crc}"}}',
         }
         self._pending = b""
 
     def write(self, data: bytes) -> None:
+        if data.startswith(b"%db load "):
+            number = data.decode().removeprefix("%db load ").removesuffix("%")
+            self._pending += f"e-[unknown]\r\nm-ready\r\ne-[not {number}]\r\nm-ready\r\n".encode()
+            return
         self._pending += f"{self._answers[data]}\r\nm-ready\r\n".encode()
 
     def read(self, timeout: float) -> bytes:

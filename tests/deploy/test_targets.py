@@ -43,7 +43,8 @@ def test_targets_that_no_emulator_ran_say_so():
         else:
             assert ran_by == ("none: unverified" if target.is_bare_metal else "-")
     assert load_target("netduinoplus2").table_row()[5] == "QEMU netduinoplus2"
-    assert load_target("nano-33-ble").table_row()[5] == "none: unverified"
+    assert load_target("nano-33-ble").table_row()[5] == "Renode nano-33-ble"
+    assert load_target("nucleo-l4r5zi").table_row()[5] == "none: unverified"
 
 
 def test_unknown_target_lists_the_known_ones():

@@ -112,10 +112,13 @@ class QemuSession:
     counting: str
 
     def __init__(self, target: Target, elf: Path, *, plugin: bool = True) -> None:
-        if target.emulator is None:
-            raise DeployError(f"target {target.name} has no emulator; see `netbooster targets`")
+        if target.emulator is None or target.emulator.qemu_machine is None:
+            raise DeployError(
+                f"target {target.name} has no emulator of QEMU's; see `netbooster targets`"
+            )
         self._target = target
         self._machine = target.emulator.qemu_machine
+        self._serial = target.emulator.qemu_serial
         self._elf_path = elf
         self._want_plugin = plugin
         self._qemu = find_qemu()
@@ -237,7 +240,8 @@ class QemuSession:
         if self._process is not None:
             self._process.close()
         command = [self._qemu, "-machine", self._machine, "-kernel", str(self._elf_path)]
-        command += ["-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio"]
+        command += ["-nodefaults", "-display", "none", "-monitor", "none"]
+        command += ["-serial", "null"] * self._serial + ["-serial", "stdio"]
         self._process = EmulatorProcess([*command, *arguments], self.emulator)
         self.link = DeviceLink(self._process)
         self.banner = self.link.wait_for_banner(_BOOT_SECONDS)

@@ -115,6 +115,9 @@ static void nb_put_banner(void) {
     nb_put_text(",");
     nb_put_pair("clock_hz", nb_port_clock_hz());
     nb_put_text(",");
+    nb_put_key("counter");
+    nb_put_json_string(nb_port_counter());
+    nb_put_text(",");
     nb_put_pair("arena_bytes", nb_model.arena_bytes);
     nb_put_text(",");
     nb_put_pair("weights_bytes", nb_model.weights_bytes);
@@ -153,15 +156,45 @@ static void nb_command_profile(void) {
     nb_put_line("]");
 }
 
+/* CRC-32 (IEEE 802.3) of the program in flash, four bits at a time. */
+static void nb_command_firmware(void) {
+    const uint8_t *image = 0;
+    uint32_t bytes = nb_port_image(&image);
+    uint32_t crc = UINT32_MAX;
+    for (uint32_t i = 0; i < bytes; i++) {
+        static const uint32_t table[16] = {
+            0x00000000U, 0x1DB71064U, 0x3B6E20C8U, 0x26D930ACU, 0x76DC4190U, 0x6B6B51F4U,
+            0x4DB26158U, 0x5005713CU, 0xEDB88320U, 0xF00F9344U, 0xD6D6A3E8U, 0xCB61B38CU,
+            0x9B64C2B0U, 0x86D3D2D4U, 0xA00AE278U, 0xBDBDF21CU};
+        crc ^= image[i];
+        crc = crc >> 4 ^ table[crc & 15U];
+        crc = crc >> 4 ^ table[crc & 15U];
+    }
+    if (bytes == 0U) {
+        nb_put_error("firmware: the program does not lie in flash here");
+        return;
+    }
+    nb_put_text("m-firmware-{");
+    nb_put_pair("bytes", bytes);
+    nb_put_text(",");
+    nb_put_key("crc32");
+    nb_put_text("\"");
+    nb_put_hex(~crc, 8);
+    nb_put_line("\"}");
+}
+
 static void nb_command_help(void) {
     nb_put_line("help           this text");
     nb_put_line("name           name of the device");
     nb_put_line("profile        model and its hash");
+    nb_put_line("banner         the boot banner again");
+    nb_put_line("firmware       size and checksum of the program in flash");
     nb_put_line("timestamp      microseconds since boot");
     nb_put_line("db load N      announce N bytes of input");
     nb_put_line("db HH[HH]*     send them, in hexadecimal");
     nb_put_line("db print       show the input tensor");
     nb_put_line("infer N [W=0]  N timed inferences after W others");
+    nb_put_line("profile layers one inference, each layer timed");
     nb_put_line("results        outputs as real numbers");
     nb_put_line("output         outputs as bytes");
     nb_put_line("memory         arena and stack");
@@ -306,14 +339,18 @@ static void nb_command_infer(const char *arguments) {
     nb_put_timestamp();
     uint64_t ticks = 0;
     int overflow = 0;
+    int stopped = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t lap = nb_infer_once();
         overflow |= lap == NB_PORT_LAP_OVERFLOW;
+        stopped |= lap == 0U;
         ticks += lap;
     }
     nb_put_timestamp();
     if (overflow != 0) {
         nb_put_line("m-lap-ticks-overflow");
+    } else if (stopped != 0) {
+        nb_put_line("m-lap-ticks-stopped"); /* no zero: that would read as a time */
     } else {
         nb_put_text("m-lap-ticks-");
         nb_put_unsigned(ticks);
@@ -325,6 +362,22 @@ static void nb_command_infer(const char *arguments) {
     if (warm_up == 0U) {
         nb_put_results();
     }
+}
+
+static void nb_command_profile_layers(void) {
+    if (nb_model.layer_count == 0U) {
+        nb_put_error("profile layers: this engine has no layers to time");
+        return;
+    }
+    if (nb_state.input_ready == 0) {
+        nb_put_error("profile layers: no input: send it with db load N, then db HH...");
+        return;
+    }
+    uint32_t fingerprint = nb_input_fingerprint();
+    nb_profile_layers();
+    nb_state.runs = 1;
+    nb_state.input_ready = nb_input_fingerprint() == fingerprint;
+    nb_state.output_ready = 1;
 }
 
 static void nb_command_memory(void) {
@@ -397,6 +450,8 @@ static void nb_run_command(const char *command) {
         void (*run)(void);
     } plain[] = {
         {"name", nb_command_name},       {"profile", nb_command_profile},
+        {"banner", nb_put_banner},       {"firmware", nb_command_firmware},
+        {"profile layers", nb_command_profile_layers},
         {"help", nb_command_help},       {"timestamp", nb_put_timestamp},
         {"db print", nb_db_print},       {"output", nb_command_output},
         {"memory", nb_command_memory},   {"selftest", nb_command_selftest},

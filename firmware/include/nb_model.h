@@ -40,6 +40,9 @@ typedef struct {
 
 extern const nb_model_info nb_model;
 
+/* The layers in the order of nb_model_invoke, which calls each once; nb_model.layer_count many. */
+extern void (*const nb_model_layers[])(void);
+
 /* Where to write input `index` before nb_model_invoke; its bytes may be overwritten by it. */
 void *nb_model_input(uint32_t index);
 

@@ -92,6 +92,8 @@ __attribute__((noinline)) void nb_layer_002(void) {
     nb_arena[INPUTS - 1] = 0; /* as a plan does that reuses the input's place */
 }
 
+void (*const nb_model_layers[])(void) = {nb_layer_000, nb_layer_001, nb_layer_002};
+
 void nb_model_invoke(void) {
     nb_layer_000();
     nb_layer_001();

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.graph.layer import Constant, Layer, Requantization
 from deploy.graph.ops import find_operator, supported_operators
-from deploy.graph.reader import read_graph
+from deploy.graph.reader import parse_graph, read_graph
 
 if TYPE_CHECKING:
     from deploy.codegen import Plan
@@ -22,6 +22,7 @@ __all__ = [
     "Tensor",
     "compile_model",
     "lower_graph",
+    "parse_graph",
     "read_graph",
     "supported_operators",
 ]

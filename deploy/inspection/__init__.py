@@ -111,7 +111,7 @@ def inspect_model(data: bytes, name: str) -> Inspection:
 
 
 def _schedules(data: bytes, name: str) -> tuple[tuple[ScheduleFacts, ...], str | None]:
-    found = []
+    found: list[ScheduleFacts] = []
     with tempfile.TemporaryDirectory(prefix="nb_inspect_") as folder:
         for schedule in SCHEDULES:
             try:

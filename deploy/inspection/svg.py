@@ -34,7 +34,8 @@ def render_svg(inspection: Inspection) -> str:
     the left; bars show the bytes of activations that are alive while an operator runs.
     """
     largest = max((op.live_bytes for op in inspection.operators), default=1) or 1
-    rows, skips, lanes = [], [], []  # a lane holds the row at which it becomes free
+    rows, skips = [], []
+    lanes: list[int] = []  # the row at which each becomes free
     for position, op in enumerate(inspection.operators):
         top = _TOP + position * _ROW
         share = op.live_bytes / largest

@@ -53,7 +53,7 @@ def test_equalization_changes_no_output(trained):
     before = run_float(graph, torch.from_numpy(images))
     names = equalize(graph, maxima)
     after = run_float(graph, torch.from_numpy(images))
-    assert "blocks.0.project.0" in names and "blocks.2.add" in names
+    assert "blocks.1.project.0" in names and "blocks.2.add" in names
     assert "blocks.0.expand.0" not in names  # a ReLU6 clips at a fixed value
     output = graph.outputs[0]
     scale = before[output].abs().max()
@@ -61,7 +61,7 @@ def test_equalization_changes_no_output(trained):
     balance = [
         np.median(values) / values.max()
         for values in (
-            next(own for tensor, own in found.items() if tensor.name == "blocks.0.add")
+            next(own for tensor, own in found.items() if tensor.name == "blocks.2.add")
             for found in (maxima, channel_maxima(graph, images))
         )
     ]

@@ -21,8 +21,8 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 # In the order in which `--help` shows them.
 COMMANDS = (
-    "run", "train", "contract", "export", "compile", "build", "emulate", "report",
-    "inspect", "models", "targets", "doctor",
+    "run", "train", "contract", "export", "compile", "build", "emulate", "verify", "report",
+    "fit", "import", "inspect", "models", "targets", "doctor",
 )  # fmt: skip
 
 app = typer.Typer(

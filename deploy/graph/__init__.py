@@ -3,7 +3,7 @@
 from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.graph.layer import Constant, Layer, Requantization
 from deploy.graph.ops import find_operator, supported_operators
-from deploy.graph.reader import read_graph
+from deploy.graph.reader import parse_graph, read_graph
 
 __all__ = [
     "Constant",
@@ -15,6 +15,7 @@ __all__ = [
     "Requantization",
     "Tensor",
     "lower_graph",
+    "parse_graph",
     "read_graph",
     "supported_operators",
 ]

@@ -62,17 +62,36 @@ class TrainConfig(_Section):
     epochs: Positive | None = None
     """Passes over the training split in total; either this or ``steps``."""
     batch_size: Count = 128
-    optimizer: Literal["sgd"] = "sgd"
+    """Images of one optimizer step, over all processes and parts."""
+    accumulate: Count = 1
+    """Parts of a batch that run one after another before the optimizer step; saves memory. BN
+    normalizes each part by itself."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.1
     """Peak learning rate of the vanilla network and, unless set there, of the giant."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """SGD only."""
     nesterov: bool = True
+    """SGD only."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+    """AdamW only: decay of the running means of gradient and squared gradient."""
     weight_decay: NotNegative = 4e-5
-    """On weights of convolutions and linear layers only: none on bias and norm."""
+    """On weights of convolutions and linear layers only: none on bias, norm, class token and
+    positions. With AdamW it is decoupled from the gradient (DeiT: 0.05)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     schedule: Literal["cosine"] = "cosine"
     warmup: Share = 0.03
     """Share of a phase's steps in which its learning rate rises linearly from 0."""
+    amp: Literal["off", "bfloat16", "float16"] = "off"
+    """Automatic mixed precision: the type of convolutions and products; float16 scales the loss."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of a moving average of the weights, which is then what is evaluated and contracted;
+    0 keeps none. It begins anew with each phase."""
+    sync_bn: bool = False
+    """Normalize over the images of all processes of a `torchrun`; GPUs only."""
     channels_last: bool = True
     """Memory format on the CPU, where it halves a step's time; the numbers stay the same up to
     rounding. Ignored on GPUs."""
@@ -165,12 +184,8 @@ class Recipe(_Section):
 
     @pydantic.model_validator(mode="after")
     def _network_fits_images(self) -> "Recipe":
-        least = model_info(self.model.name).min_resolution
-        if self.data.resolution < least:
-            raise ValueError(
-                f"data.resolution {self.data.resolution} is smaller than the total stride of "
-                f"{self.model.name}; use at least {least}"
-            )
+        if problem := model_info(self.model.name).resolution_problem(self.data.resolution):
+            raise ValueError(f"data.resolution does not suit {self.model.name}: {problem}")
         return self
 
     def total_steps(self, train_images: int) -> int:

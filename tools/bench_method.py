@@ -88,8 +88,9 @@ def run_job(job: Job) -> dict[str, Any]:
     import torch
 
     from netbooster.checkpoint import RunStore
+    from netbooster.distributed import check_device
     from netbooster.evaluate import evaluate_splits
-    from netbooster.pipeline import check_device, contract_checked, fit_netbooster, fit_vanilla
+    from netbooster.pipeline import contract_checked, fit_netbooster, fit_vanilla
     from netbooster.train import reproducible
 
     recipe = job.load()

@@ -44,10 +44,16 @@ def command(
 
     Both take the same number of optimizer steps. Checkpoints are written on the way: after a
     kill the same command goes on from the last one. Metrics go to RUN/MODEL/metrics.jsonl.
+
+    On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli train RECIPE --device cuda`; the
+    processes share out the recipe's batch.
     """
+    from netbooster.distributed import is_writer
+
     context = open_new(recipe, output)
     context.only = model
     context.device = device
     context.check_model()
     stage(context)
-    say("train", f"done; next: netbooster contract {context.folder}")
+    if is_writer():
+        say("train", f"done; next: netbooster contract {context.folder}")

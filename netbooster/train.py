@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netbooster.checkpoint import RunStore, load_state, set_random_state
@@ -23,6 +22,7 @@ from netbooster.data import Dataset
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate
 from netbooster.linearization import PLTSchedule, set_alpha
+from netbooster.objective import CrossEntropy, Objective
 from netbooster.progress import Reporter
 from netbooster.recipe import Recipe, TrainConfig
 
@@ -56,22 +56,29 @@ class Phase:
 def vanilla_phases(recipe: Recipe, total: int) -> list[Phase]:
     """The baseline: one phase of ``total`` steps."""
     train = recipe.train
-    return [Phase("vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total))]
+    return [
+        Phase(
+            recipe.method or "vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total)
+        )
+    ]
 
 
 def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
     """The giant's training and PLT (section 4.1), ``total`` steps together.
 
+    On a target data set (section 4.3) the giant comes trained, and all steps are PLT.
+
     Raises:
         NetBoosterError: too few steps for two phases.
     """
     train, boost = recipe.train, recipe.netbooster
+    if recipe.transfer is not None:
+        return [_plt_phase(recipe, 0, total)]
     giant = min(max(1, round(boost.giant_share * total)), total - 1)
     if giant < 1:
         raise NetBoosterError(
             f"recipe {recipe.name}: {total} step is too short for giant and PLT; raise train.steps"
         )
-    tuning = total - giant
     return [
         Phase(
             "giant",
@@ -81,15 +88,20 @@ def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
             final_lr=boost.giant_final_lr,
             warmup_steps=round(train.warmup * giant),
         ),
-        Phase(
-            "plt",
-            giant,
-            tuning,
-            boost.plt_lr,
-            warmup_steps=round(boost.plt_warmup * tuning),
-            decay_steps=round(boost.decay_share * tuning),
-        ),
+        _plt_phase(recipe, giant, total - giant),
     ]
+
+
+def _plt_phase(recipe: Recipe, first: int, steps: int) -> Phase:
+    boost = recipe.netbooster
+    return Phase(
+        "plt",
+        first,
+        steps,
+        boost.plt_lr,
+        warmup_steps=round(boost.plt_warmup * steps),
+        decay_steps=round(boost.decay_share * steps),
+    )
 
 
 def seed_everything(seed: int) -> None:
@@ -153,6 +165,7 @@ class Trainer:
         device: str | torch.device = "cpu",
         store: RunStore | None = None,
         reporter: Reporter | None = None,
+        objective: Objective | None = None,
     ) -> None:
         """Take ``model`` over; it is moved to ``device``.
 
@@ -164,6 +177,7 @@ class Trainer:
             device: ``"cpu"``, ``"cuda"``.
             store: where checkpoints and metrics go; None keeps everything in memory.
             reporter: what shows the progress; None shows nothing.
+            objective: what a step minimizes; None is cross-entropy with the recipe's smoothing.
         """
         self.device = torch.device(device)
         self.memory_format = (
@@ -179,6 +193,7 @@ class Trainer:
         self.seed = seed
         self.store = store
         self.reporter = reporter if reporter is not None else Reporter()
+        self.objective = objective or CrossEntropy(config.label_smoothing)
         self.step = 0
         self.seconds = 0.0
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -266,8 +281,8 @@ class Trainer:
         images, labels = batch
         labels = labels.to(self.device)
         inputs = self.dataset.preprocess.normalize(images.to(self.device))
-        logits = self.model(inputs.contiguous(memory_format=self.memory_format))
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        inputs = inputs.contiguous(memory_format=self.memory_format)
+        loss, logits = self.objective(self.model, inputs, labels, self.step)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -283,8 +298,8 @@ class Trainer:
 
     def _check_finite(self, phase: Phase, rate: float) -> None:
         if not torch.isfinite(self._loss).item():
-            key = {"vanilla": "train.lr", "giant": "netbooster.giant_lr"}.get(
-                phase.name, "netbooster.plt_lr"
+            key = {"giant": "netbooster.giant_lr", "plt": "netbooster.plt_lr"}.get(
+                phase.name, "train.lr"
             )
             raise NetBoosterError(
                 f"phase '{phase.name}', step {self.step}: the loss is {self._loss.item()}; lower "

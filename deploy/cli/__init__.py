@@ -22,7 +22,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 # In the order in which `--help` shows them.
 COMMANDS = (
     "run", "train", "contract", "export", "compile", "build", "emulate", "report",
-    "models", "targets", "doctor",
+    "table", "models", "targets", "doctor",
 )  # fmt: skip
 
 app = typer.Typer(

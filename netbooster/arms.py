@@ -5,6 +5,7 @@ They are trained first, in run folders beside this one, and found there by the n
 needs them.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,8 @@ from netbooster.pipeline import (
     contract_run,
     load_contracted,
     load_giant,
+    train_netbooster,
+    train_vanilla,
 )
 from netbooster.progress import Reporter
 from netbooster.recipe import DistillationConfig, Recipe
@@ -98,6 +101,12 @@ def train_method(
     if recipe.method in WITH_TEACHER:
         teacher = _teacher_recipe(recipe)
         train_method(teacher, _beside(run_dir, teacher), device=device, console=console)
+    alone = recipe.transfer is None and not recipe.route
+    if recipe.method == "vanilla" and alone:
+        return train_vanilla(recipe, run_dir, device=device, console=console)
+    if recipe.method == "netbooster" and alone:
+        train_netbooster(recipe, run_dir, device=device, console=console)
+        return contract_run(recipe, run_dir, device=device, console=console)
     if recipe.method in BOOSTED:
         _train_boosted(recipe, run_dir, device=device, console=console)
         return contract_run(recipe, run_dir, device=device, console=console)
@@ -236,6 +245,7 @@ def start_transferred_giant(giant: nn.Module, source: Recipe, run_dir: Path, cla
 
 
 def _train_plain(recipe: Recipe, run_dir: Path, *, device: str, console: "Console | None") -> Path:
+    _check_one_process(recipe)
     reporter = Reporter(console)
     dataset, target = load_dataset(recipe.data), check_device(device)
     arm = recipe.arm
@@ -266,6 +276,7 @@ def _train_boosted(
     console: "Console | None",
     giant_only: bool = False,
 ) -> None:
+    _check_one_process(recipe)
     reporter = Reporter(console)
     dataset, target = load_dataset(recipe.data), check_device(device)
     store = _open_store(recipe, dataset, run_dir, "boosted")
@@ -295,6 +306,14 @@ def _train_boosted(
                 reporter.say(f"{recipe.name}: giant {_percents(accuracy)} -> {giant_path}")
                 if giant_only:
                     return
+
+
+def _check_one_process(recipe: Recipe) -> None:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise NetBoosterError(
+            f"recipe {recipe.name}: method '{recipe.method}' with its teacher or source trains in "
+            "one process; start it without torchrun"
+        )
 
 
 def _trainer(

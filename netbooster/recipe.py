@@ -7,7 +7,6 @@ recipe scales from minutes to days by ``train.steps`` alone.
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
@@ -31,7 +30,7 @@ from netbooster.method_config import (
 )
 from netbooster.models import model_info, model_names
 from netbooster.recipe_errors import explain
-from netbooster.recipe_files import read_layers
+from netbooster.recipe_files import apply_override, read_layers
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
 
@@ -363,7 +362,7 @@ def load_recipe(path_or_name: str, overrides: Sequence[str] = ()) -> Recipe:
         raise NetBoosterError(f"{path}: names itself as its teacher or source; name another recipe")
     content = read_layers(path)
     for override in overrides:
-        _apply_override(content, override)
+        apply_override(content, override)
     token = _loading.set((*above, path.resolve()))
     try:
         return parse_recipe(content, str(path))
@@ -396,23 +395,6 @@ def _load_named(value: object) -> object:
         return load_recipe(value)
     except NetBoosterError as error:
         raise ValueError(str(error)) from error
-
-
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
-    keys = [key.strip() for key in dotted.split(".")]
-    if not equals or not all(keys):
-        raise NetBoosterError(f"--set {override}: write it as section.key=value")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    section = content
-    for key in keys[:-1]:
-        section = section.setdefault(key, {})
-        if not isinstance(section, dict):
-            raise NetBoosterError(f"--set {override}: '{key}' is not a section")
-    section[keys[-1]] = value
 
 
 DistillationConfig.model_rebuild()

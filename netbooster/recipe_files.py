@@ -44,6 +44,28 @@ def read_layers(path: Path, _above: tuple[Path, ...] = ()) -> dict[str, Any]:
     return merged
 
 
+def apply_override(content: dict[str, Any], override: str) -> None:
+    """Set one key of a recipe's content, given as ``"section.key=value"``.
+
+    Raises:
+        NetBoosterError: not of that form, or the section is no section.
+    """
+    dotted, equals, text = override.partition("=")
+    keys = [key.strip() for key in dotted.split(".")]
+    if not equals or not all(keys):
+        raise NetBoosterError(f"--set {override}: write it as section.key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    section = content
+    for key in keys[:-1]:
+        section = section.setdefault(key, {})
+        if not isinstance(section, dict):
+            raise NetBoosterError(f"--set {override}: '{key}' is not a section")
+    section[keys[-1]] = value
+
+
 def _lay_over(merged: dict[str, Any], content: dict[str, Any]) -> None:
     for key, value in content.items():
         if key in _EITHER:

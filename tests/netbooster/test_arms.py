@@ -192,3 +192,12 @@ def test_rco_needs_a_route_and_a_giant_a_giant() -> None:
         make_recipe("rco", "rco-kd", distillation={"teacher": plain})
     with pytest.raises(NetBoosterError, match="a giant comes from a giant"):
         make_recipe("target", "netbooster", transfer={"source": plain})
+
+
+def test_several_processes_are_refused_where_they_would_write_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(NetBoosterError, match="method 'tf-kd' .* start it without torchrun"):
+        train_method(make_recipe("run", "tf-kd"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -21,9 +21,10 @@ from netbooster.checkpoint import (
 )
 from netbooster.data import Dataset
 from netbooster.errors import NetBoosterError
+from netbooster.optimizers import parameter_groups
 from netbooster.quantization import QuantizedNetwork
 from netbooster.recipe import Recipe
-from netbooster.train import parameter_groups, reproducible
+from netbooster.reproducible import reproducible
 
 _BATCH = 64
 _STREAM = 2**20  # training batches start here: others than those of the float training

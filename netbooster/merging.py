@@ -128,7 +128,7 @@ def compose(first: LinearMap, second: LinearMap, name: str = "second layer") -> 
     # Each of the merged groups is merged by a full convolution of the kernels: K1's input
     # channels are the batch, K2 is flipped, because conv2d computes a cross-correlation. The two
     # common cases are written out: float64 convolutions of large kernels take minutes.
-    if rows == columns == 1 and second.groups == channels and groups == 1:
+    if rows == columns == groups == 1 and second.groups == channels == second.kernel.shape[0]:
         blocks = [dense * second.kernel]  # a scale a channel: BN, or a 1x1 depthwise convolution
     elif rows == columns == 1 and second.groups == groups:
         blocks = [

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netbooster.averaging import WeightAverage
@@ -23,6 +22,7 @@ from netbooster.distributed import World, all_sum, from_writer, gather, lost_wor
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate
 from netbooster.linearization import PLTSchedule, set_alpha
+from netbooster.objective import CrossEntropy, Objective
 from netbooster.optimizers import Precision, make_optimizer
 from netbooster.progress import Reporter
 from netbooster.recipe import Recipe, TrainConfig
@@ -67,22 +67,29 @@ class Phase:
 def vanilla_phases(recipe: Recipe, total: int) -> list[Phase]:
     """The baseline: one phase of ``total`` steps."""
     train = recipe.train
-    return [Phase("vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total))]
+    return [
+        Phase(
+            recipe.method or "vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total)
+        )
+    ]
 
 
 def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
     """The giant's training and PLT (section 4.1), ``total`` steps together.
 
+    On a target data set (section 4.3) the giant comes trained, and all steps are PLT.
+
     Raises:
         NetBoosterError: too few steps for two phases.
     """
     train, boost = recipe.train, recipe.netbooster
+    if recipe.transfer is not None:
+        return [_plt_phase(recipe, 0, total)]
     giant = min(max(1, round(boost.giant_share * total)), total - 1)
     if giant < 1:
         raise NetBoosterError(
             f"recipe {recipe.name}: {total} step is too short for giant and PLT; raise train.steps"
         )
-    tuning = total - giant
     return [
         Phase(
             "giant",
@@ -92,15 +99,20 @@ def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
             final_lr=boost.giant_final_lr,
             warmup_steps=round(train.warmup * giant),
         ),
-        Phase(
-            "plt",
-            giant,
-            tuning,
-            boost.plt_lr,
-            warmup_steps=round(boost.plt_warmup * tuning),
-            decay_steps=round(boost.decay_share * tuning),
-        ),
+        _plt_phase(recipe, giant, total - giant),
     ]
+
+
+def _plt_phase(recipe: Recipe, first: int, steps: int) -> Phase:
+    boost = recipe.netbooster
+    return Phase(
+        "plt",
+        first,
+        steps,
+        boost.plt_lr,
+        warmup_steps=round(boost.plt_warmup * steps),
+        decay_steps=round(boost.decay_share * steps),
+    )
 
 
 class Trainer:
@@ -117,6 +129,7 @@ class Trainer:
         store: RunStore | None = None,
         reporter: Reporter | None = None,
         world: World | None = None,
+        objective: Objective | None = None,
     ) -> None:
         """Take ``model`` over; it is moved to ``device``.
 
@@ -128,6 +141,7 @@ class Trainer:
             device: ``"cpu"``, ``"cuda"``.
             store: where checkpoints and metrics go; None keeps everything in memory.
             reporter: what shows the progress; None shows nothing.
+            objective: what a step minimizes; None is cross-entropy with the recipe's smoothing.
             world: the processes that train together; None is this one alone.
 
         Raises:
@@ -153,6 +167,7 @@ class Trainer:
         self.seed = seed
         self.store = store
         self.reporter = reporter if reporter is not None else Reporter()
+        self.objective = objective or CrossEntropy(config.label_smoothing)
         self.step = 0
         self.seconds = 0.0
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -289,8 +304,7 @@ class Trainer:
         ddp = network if isinstance(network, nn.parallel.DistributedDataParallel) else None
         with nullcontext() if ddp is None or last else ddp.no_sync():
             with self._precision.forward():
-                logits = network(inputs)
-                loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+                loss, logits = self.objective(network, inputs, labels, self.step)
             # DDP divides by the processes; the sum over all parts is the mean over the batch.
             share = len(labels) * self.world.size / self.config.batch_size
             self._precision.backward(loss * share)
@@ -308,8 +322,8 @@ class Trainer:
 
     def _check_finite(self, phase: Phase, rate: float) -> None:
         if not torch.isfinite(self._loss).item():
-            key = {"vanilla": "train.lr", "giant": "netbooster.giant_lr"}.get(
-                phase.name, "netbooster.plt_lr"
+            key = {"giant": "netbooster.giant_lr", "plt": "netbooster.plt_lr"}.get(
+                phase.name, "train.lr"
             )
             raise NetBoosterError(
                 f"phase '{phase.name}', step {self.step}: the loss is {self._loss.item()}; lower "

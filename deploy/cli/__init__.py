@@ -22,8 +22,9 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 # In the order in which `--help` shows them.
 COMMANDS = (
     "run", "train", "contract", "export", "compile", "build", "emulate", "verify", "report",
-    "flash", "measure", "export-arduino", "export-platformio", "export-zephyr", "export-cmake",
-    "fit", "import", "inspect", "models", "targets", "doctor",
+    "table", "flash", "measure", "fit", "import", "inspect",
+    "export-arduino", "export-platformio", "export-zephyr", "export-cmake",
+    "models", "targets", "doctor",
 )  # fmt: skip
 
 app = typer.Typer(

@@ -17,15 +17,20 @@ def open_new(recipe_name: str, output: Path | None) -> RunContext:
     from netbooster.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
-    return RunContext(recipe, output or Path("runs") / recipe.name)
+    only = recipe.arm if recipe.method is not None else None
+    return RunContext(recipe, output or Path("runs") / recipe.name, only=only)
 
 
 def stage(context: RunContext) -> None:
     """Train what is not trained yet."""
+    from netbooster.arms import train_method
     from netbooster.pipeline import train_netbooster, train_vanilla
 
     _ = context.dataset  # bad data is told before the first step
     context.folder.mkdir(parents=True, exist_ok=True)
+    if context.recipe.method is not None:
+        train_method(context.recipe, context.folder, device=context.device, console=console)
+        return
     if context.only in (None, "vanilla"):
         train_vanilla(context.recipe, context.folder, device=context.device, console=console)
     if context.only in (None, "boosted"):
@@ -51,7 +56,7 @@ def command(
     from netbooster.distributed import is_writer
 
     context = open_new(recipe, output)
-    context.only = model
+    context.only = model or context.only
     context.device = device
     context.check_model()
     stage(context)

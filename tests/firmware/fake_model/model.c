@@ -31,6 +31,8 @@ const nb_model_info nb_model = {
     nb_inputs,
     nb_outputs,
     nb_names,
+    INPUTS,
+    0,
 };
 
 void *nb_model_input(uint32_t index) {

@@ -125,6 +125,8 @@ class _ModelInfo(ctypes.Structure):
         ("inputs", ctypes.POINTER(_TensorInfo)),
         ("outputs", ctypes.POINTER(_TensorInfo)),
         ("layer_names", ctypes.POINTER(ctypes.c_char_p)),
+        ("row_bytes", ctypes.c_uint32),
+        ("pushed_rows", ctypes.c_uint32),
     ]
 
 

@@ -257,18 +257,39 @@ class QemuSession:
 
     def _next_count(self) -> dict[str, Any]:
         lines = self._path("counts.jsonl").read_text().splitlines()
-        if len(lines) != self._read_lines + 1:
+        records = [json.loads(line) for line in lines[self._read_lines :]]
+        expected = 1 + int(self.banner.get("pushed_rows", 0))  # a record for each row, and the end
+        if len(records) != expected:
             raise DeployError(
-                f"{self.emulator}: the counter wrote {len(lines) - self._read_lines} records for "
-                "one inference; the firmware's markers are missing: build it again"
+                f"{self.emulator}: the counter wrote {len(records)} records for one inference of "
+                f"{expected}; the firmware's markers are missing: build it again"
             )
-        self._read_lines += 1
-        count: dict[str, Any] = json.loads(lines[-1])
+        self._read_lines = len(lines)
+        count = _sum_counts(records)
         for layer in count["layers"]:
             layer["symbol"] = self._layers[layer.pop("index")]
         if self._target.cycles is None:
             count["cycles_estimated"] = None
         return count
+
+
+def _sum_counts(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """One record from those of an inference that was interrupted to wait for rows."""
+    total: dict[str, Any] = {
+        key: sum(record[key] for record in records)
+        for key in ("instructions", "cycles_estimated", "branches_taken")
+    }
+    total["outside"] = _add_up([record["outside"] for record in records])
+    layers: dict[int, list[dict[str, int]]] = {}
+    for record in records:
+        for layer in record["layers"]:
+            layers.setdefault(layer["index"], []).append(layer)
+    total["layers"] = [{**_add_up(layers[index]), "index": index} for index in sorted(layers)]
+    return total
+
+
+def _add_up(parts: list[dict[str, int]]) -> dict[str, int]:
+    return {key: sum(part[key] for part in parts) for key in parts[0]}
 
 
 def run_images(

@@ -62,9 +62,17 @@ static uint32_t nb_input_bytes(void) {
     return nb_total_bytes(nb_model.inputs, nb_model.input_count);
 }
 
+/* What of it lies in memory at a time: of a model whose rows are pushed, the next row. */
+static uint32_t nb_resident_bytes(void) {
+    return nb_model.pushed_rows != 0U ? nb_model.row_bytes : nb_input_bytes();
+}
+
 /* The byte at `offset` of all input tensors laid end to end; `offset` is below their total. */
 static uint8_t *nb_input_byte(uint32_t offset) {
     uint32_t index = 0;
+    if (nb_model.pushed_rows != 0U) {
+        return (uint8_t *)nb_model_input(0) + offset % nb_model.row_bytes;
+    }
     while (offset >= nb_model.inputs[index].bytes) {
         offset -= nb_model.inputs[index].bytes;
         index++;
@@ -76,11 +84,9 @@ static uint8_t *nb_input_byte(uint32_t offset) {
  * where the memory plan gives the input's place to a later tensor. */
 static uint32_t nb_input_fingerprint(void) {
     uint32_t hash = 2166136261U;
-    for (uint32_t i = 0; i < nb_model.input_count; i++) {
-        const uint8_t *bytes = (const uint8_t *)nb_model_input(i);
-        for (uint32_t j = 0; j < nb_model.inputs[i].bytes; j++) {
-            hash = (hash ^ bytes[j]) * 16777619U;
-        }
+    uint32_t total = nb_resident_bytes();
+    for (uint32_t i = 0; i < total; i++) {
+        hash = (hash ^ *nb_input_byte(i)) * 16777619U;
     }
     return hash;
 }
@@ -127,6 +133,8 @@ static void nb_put_banner(void) {
     nb_put_pair("stack_bytes", nb_port_stack_bytes());
     nb_put_text(",");
     nb_put_pair("layers", nb_model.layer_count);
+    nb_put_text(",");
+    nb_put_pair("pushed_rows", nb_model.pushed_rows);
     nb_put_text(",");
     nb_put_key("inputs");
     for (uint32_t i = 0; i < nb_model.input_count; i++) {
@@ -215,6 +223,7 @@ static void nb_db_load(const char *arguments) {
         nb_put_line("]");
         return;
     }
+    nb_push_row(NULL);
     nb_state.expected = count;
     nb_state.received = 0;
     nb_state.input_ready = 0;
@@ -225,7 +234,7 @@ static void nb_db_load(const char *arguments) {
 }
 
 static void nb_db_print(void) {
-    uint32_t total = nb_input_bytes();
+    uint32_t total = nb_resident_bytes();
     for (uint32_t i = 0; i < total; i++) {
         if (i % NB_PRINT_COLUMNS == 0U) {
             nb_put_text("m-buffer-");
@@ -314,6 +323,10 @@ static void nb_command_infer(const char *arguments) {
         nb_put_error("infer: no input: send it with db load N, then db HH...");
         return;
     }
+    if (nb_model.pushed_rows != 0U && (count != 1U || warm_up != 0U)) {
+        nb_put_error("infer: rows are pushed as they come: send the input for each infer 1");
+        return;
+    }
     /* The input may not outlive the first inference. That one gives the results; where more are
      * wanted for timing, it counts as warm-up and the rest run on what it left behind. */
     if (count > 1U && warm_up == 0U) {
@@ -357,7 +370,8 @@ static void nb_command_infer(const char *arguments) {
         nb_put_line("");
     }
     nb_put_line("m-infer-done");
-    nb_state.input_ready = nb_input_fingerprint() == fingerprint;
+    nb_state.input_ready =
+        nb_model.pushed_rows == 0U && nb_input_fingerprint() == fingerprint;
     nb_state.output_ready = nb_state.input_ready != 0 || nb_state.runs == 1U;
     if (warm_up == 0U) {
         nb_put_results();
@@ -411,7 +425,7 @@ static void nb_command_selftest(void) {
     }
     nb_put_check("clock", clock_runs);
     int memory_holds = 1;
-    uint32_t total = nb_input_bytes();
+    uint32_t total = nb_resident_bytes();
     for (uint32_t pass = 0; pass < 2U; pass++) {
         for (uint32_t i = 0; i < total; i++) {
             *nb_input_byte(i) = (uint8_t)(i * 7U + pass * 0x55U);
@@ -486,6 +500,15 @@ static int nb_skip_command(void) {
     return byte == NB_PORT_END ? NB_PORT_END : 0;
 }
 
+/* Of a model whose rows are pushed: takes the row that is complete. Counted as inference. */
+static void nb_push_arrived(void) {
+    if (nb_model.pushed_rows != 0U && nb_state.received % nb_model.row_bytes == 0U) {
+        nb_mark_begin();
+        nb_push_row(nb_model_input(0));
+        nb_mark_end();
+    }
+}
+
 /* `db HH...`: from the first digit on. Digits go into the input tensor as they come, and a
  * command that turns out bad takes back what it wrote: the whole input must be sent again. */
 static int nb_stream_db(int byte) {
@@ -514,6 +537,7 @@ static int nb_stream_db(int byte) {
         } else {
             *nb_input_byte(nb_state.received) = (uint8_t)(high * 16 + digit);
             nb_state.received++;
+            nb_push_arrived();
             high = -1;
             byte = nb_port_read();
         }

@@ -128,14 +128,29 @@ class DeviceLink:
 
     def _align(self, timeout: float) -> None:
         """Send what the device has to refuse by quoting a number, and read on until it does: all
-        answers before that one belong to what was said earlier, however late they come."""
-        number = random.randrange(10**8, 10**9)  # no input has that many bytes
-        self._stream.write(f"%db load {number}%".encode())
+        answers before that one belong to what was said earlier, however late they come. Said
+        again, with another number, where a device that was still booting did not hear it."""
         deadline = time.monotonic() + timeout
+        patience = 1.0
         while True:
-            lines = self._read_answer(max(round(deadline - time.monotonic(), 1), 0.0))
-            if any(f"not {number}]" in line for line in lines):
+            number = random.randrange(10**8, 10**9)  # no input has that many bytes
+            self._stream.write(f"%db load {number}%".encode())
+            until = min(time.monotonic() + patience, deadline)
+            try:
+                while not any(
+                    f"not {number}]" in line
+                    for line in self._read_answer(max(until - time.monotonic(), 0.0))
+                ):
+                    pass
                 return
+            except DeployError as error:
+                if "no answer" not in str(error):
+                    raise
+                if until == deadline:
+                    raise DeployError(
+                        f"{self._stream.name}: no answer within {timeout:g} s"
+                    ) from error
+            patience *= 2
 
     def command(self, text: str, *, timeout: float | None = None) -> list[str]:
         """Send one command (without ``%``) and return the answer's lines before ``m-ready``.

@@ -7,7 +7,8 @@
 Each model runs once on the emulator; executed instructions and estimated cycles of every layer are
 fitted, kernel by kernel, to multiply-accumulates, output and input elements and a constant, by
 non-negative least squares of the relative error. The models in tests/data/peers are not fitted to:
-the error on them is what `netbooster fit` reports as its own. Run it again when a kernel changes.
+the error on them is what `netbooster fit` reports as its own. Layers run whole (schedule `layer`), so
+that a count belongs to one layer. Run it again when a kernel changes.
 """
 
 import argparse
@@ -39,7 +40,7 @@ def measure(data: bytes, name: str, target: Any) -> tuple[Plan, dict[str, Any]]:
     """One inference on the emulator: counts by layer, sizes of the firmware."""
     with tempfile.TemporaryDirectory(prefix="nb_costs_") as folder:
         generated, elf = Path(folder) / "generated", Path(folder) / "firmware.elf"
-        plan = compile_model(data, generated, name=name)
+        plan = compile_model(data, generated, name=name, schedule="layer")
         sizes = build_firmware(generated, target, elf).sizes
         shape = plan.input.shape[1:]
         image = np.random.default_rng(0).integers(-128, 128, (1, *shape)).astype(np.int8)

@@ -103,7 +103,7 @@ def collect(generated: Path, name: str, labels: list[str] | None = None) -> Libr
     firmware = firmware_root() / "firmware"
     for path in sorted((firmware / "kernels").glob("*.[ch]")):
         files[path.name] = path.read_text()
-    for header in ("nb_model.h", "nb_kernels.h"):
+    for header in ("nb_model.h", "nb_kernels.h", "nb_rows.h"):
         files[header] = (firmware / "include" / header).read_text()
     count = _tensor_bytes(plan["output"])
     chosen = labels if labels is not None else [f"class {i}" for i in range(count)]

@@ -15,7 +15,7 @@ PEERS = Path(__file__).parents[1] / "data" / "peers"
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
     data = (PEERS / "small_32_int8.tflite").read_bytes()
-    return compile_model(data, tmp_path_factory.mktemp("fit"), name="small")
+    return compile_model(data, tmp_path_factory.mktemp("fit"), name="small", schedule="layer")
 
 
 def test_estimate_of_a_known_model(plan):

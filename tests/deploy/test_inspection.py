@@ -45,8 +45,9 @@ def test_a_shortcut_stays_alive(small):
 
 
 def test_memory_by_schedule(small):
-    assert [schedule.schedule for schedule in small.schedules][0] == "layer"
-    assert small.schedules[0].arena_bytes == 10_496
+    arena = {schedule.schedule: schedule.arena_bytes for schedule in small.schedules}
+    assert arena["rows"] <= arena["fused"] < arena["layer"]
+    assert arena["auto"] in arena.values()
 
 
 def test_published_macs():

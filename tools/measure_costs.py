@@ -7,8 +7,8 @@
 Each model runs once on the emulator; executed instructions and estimated cycles of every layer are
 fitted, kernel by kernel, to multiply-accumulates, output and input elements and a constant, by
 non-negative least squares of the relative error. The models in tests/data/peers are not fitted to:
-the error on them is what `netbooster fit` reports as its own. Layers run whole (schedule `layer`), so
-that a count belongs to one layer. Run it again when a kernel changes.
+the error on them is what `netbooster fit` reports as its own. Layers run whole (schedule `layer`),
+so that a count belongs to one layer. Run it again when a kernel changes.
 """
 
 import argparse

@@ -125,8 +125,7 @@ def reproducible(device: torch.device, threads: int = 0) -> Iterator[None]:
 def _keep_freed_memory() -> None:
     """Let glibc reuse freed activations; other C libraries are left as they are.
 
-    By default every large tensor is mapped anew and its pages are cleared by the kernel: on two
-    cores that was a sixth of a training step.
+    By default every large tensor is mapped anew and the kernel clears its pages in every step.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -194,10 +194,12 @@ def _raise_too_large(log: str, generated: Path, target: Target) -> None:
     plan = _read_plan(generated)
     messages = []
     for region, excess in dict(overflows).items():
-        memory = target.flash if region == "FLASH" else target.ram
+        memory = {"FLASH": target.flash, "FAST": target.fast_ram}.get(region, target.ram)
         limit = f" of {memory.length:,}" if memory else ""
-        name = "flash" if region == "FLASH" else "RAM"
-        culprit = _largest_flash(plan) if region == "FLASH" else _largest_ram(plan)
+        name = {"FLASH": "flash", "FAST": "fast RAM"}.get(region, "RAM")
+        culprit = _largest_flash(plan) if region == "FLASH" else ""
+        if region == "RAM":
+            culprit = _largest_ram(plan)
         messages.append(f"{int(excess):,} bytes over {target.name}'s {name}{limit}{culprit}")
     raise DeployError(
         f"{plan.get('name', generated)} is too large: {'; '.join(messages)}; "

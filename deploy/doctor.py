@@ -109,7 +109,7 @@ def require_tools(target: "Target") -> None:
     tools = [_HOST_COMPILER, _CMAKE]
     if target.is_bare_metal:
         tools.append(_ARM_COMPILER)
-    if target.emulator is not None:
+    if target.emulator is not None and target.emulator.qemu_machine:
         tools.append(_QEMU)
     missing = [check for check in (tool.check() for tool in tools) if check.found is None]
     if missing:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.build import firmware_root
+from deploy.codegen.plan import Plan
 from deploy.errors import DeployError
 
 FLAGS = ("-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC")
@@ -124,6 +125,8 @@ class _ModelInfo(ctypes.Structure):
         ("inputs", ctypes.POINTER(_TensorInfo)),
         ("outputs", ctypes.POINTER(_TensorInfo)),
         ("layer_names", ctypes.POINTER(ctypes.c_char_p)),
+        ("row_bytes", ctypes.c_uint32),
+        ("pushed_rows", ctypes.c_uint32),
     ]
 
 
@@ -215,6 +218,34 @@ class HostModel:
             DeployError: type or shape do not fit.
         """
         return self.invoke_all([images])[0]
+
+    def layer_outputs(self, plan: Plan, image: np.ndarray) -> dict[str, np.ndarray]:
+        """What each layer wrote for one item, raw bytes by tensor name.
+
+        Layers run one by one; a layer's output is copied before the next may overwrite it. Only
+        tensors that exist as a whole under the plan's schedule are in the answer.
+
+        Args:
+            plan: of the folder from which the library was built.
+            image: [...] or [1, ...] of the first input's type.
+        """
+        library = self._library
+        if library is None or len(self.inputs) != 1:
+            raise DeployError(f"{self.path}: layers need a host library of a model with one input")
+        library.nb_model_input.restype = ctypes.c_void_p
+        library.nb_model_input.argtypes = [ctypes.c_uint32]
+        address = library.nb_model_input(0)
+        content = np.ascontiguousarray(image).tobytes()
+        ctypes.memmove(address, content, plan.input.bytes)
+        arena = address - plan.input.offset
+        sizes = {tensor.name: tensor.bytes for tensor in plan.tensors}
+        found = {}
+        for layer in plan.layers:
+            getattr(library, layer.symbol)()
+            if len(layer.outputs) == 1 and sizes.get(layer.name) == layer.outputs[0].bytes:
+                raw = ctypes.string_at(arena + layer.outputs[0].offset, layer.outputs[0].bytes)
+                found[layer.name] = np.frombuffer(raw, np.uint8)
+        return found
 
     def invoke_all(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
         """Run over ``n`` items: an array [n, ...] for each input gives one for each output."""

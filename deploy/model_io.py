@@ -13,8 +13,12 @@ import torch
 from torch import nn
 
 from deploy.errors import DeployError
+from deploy.export import export
 from netbooster.budget import measure_budget
 from netbooster.data import Dataset, Preprocess
+from netbooster.fine_tuning import fine_tune_file
+from netbooster.models import build_model
+from netbooster.models.mobilenet_v2 import MobileNetV2
 from netbooster.pipeline import load_contracted
 from netbooster.recipe import Recipe
 from netbooster.train import netbooster_phases
@@ -72,6 +76,40 @@ def summarize(model: TrainedModel, recipe: Recipe, arm: str) -> dict[str, Any]:
     }
 
 
+def untrained_flatbuffer(
+    name: str, *, resolution: int, classes: int, channels: int, width: float | None = None
+) -> bytes:
+    """A network with random weights as int8 .tflite: memory and time do not depend on weights.
+
+    Args:
+        width: a MobileNetV2 of this width takes the named network's place.
+
+    Raises:
+        NetBoosterError: unknown name, or a resolution below the total stride.
+    """
+    torch.manual_seed(0)
+    if width is None:
+        module = build_model(name, num_classes=classes, resolution=resolution, channels=channels)
+    else:
+        module = MobileNetV2(
+            width=width,
+            num_classes=classes,
+            resolution=resolution,
+            channels=channels,
+            scale_head=name == "mobilenetv2-tiny",
+        )
+    generator = np.random.default_rng(0)
+    codes = generator.integers(-128, 128, (2, channels, resolution, resolution))
+    images = codes.astype(np.float32) / 128
+    # Batch norms that know their inputs keep activations from vanishing through the layers.
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        module.train()(torch.from_numpy(images))
+    return export(module.eval(), images).flatbuffer
+
+
 def input_quantization(preprocess: Preprocess) -> tuple[float, int]:
     """Scale and zero point with which the int8 input is the pixel less 128, without rounding.
 
@@ -100,6 +138,27 @@ def calibration_images(dataset: Dataset, samples: int) -> np.ndarray:
         dataset.preprocess.normalize(images) for images, _ in dataset.split("train", limit=samples)
     ]
     return torch.cat(batches)[:samples].numpy()
+
+
+def validation_batches(
+    dataset: Dataset, limit: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Validation images: (normalized float32 [N, C, H, W], device input int8, labels [N])."""
+    for images, labels in dataset.split("val", limit=limit):
+        yield dataset.preprocess.normalize(images).numpy(), to_int8(images), labels.numpy()
+
+
+def fine_tuned(
+    path: Path, network: nn.Module, dataset: Dataset, recipe: Recipe, samples: int, device: str
+) -> tuple[nn.Module, dict[str, tuple[float, int]]]:
+    """The network after quantization-aware fine-tuning, and the scales of its activations.
+
+    Kept in ``path``; done again where network, data or settings changed.
+    """
+    quantization = recipe.quantization.model_copy(update={"calibration_samples": samples})
+    recipe = recipe.model_copy(update={"quantization": quantization})
+    tuned = fine_tune_file(path, network, dataset, recipe, device=device)
+    return tuned.network, tuned.activations
 
 
 def test_batches(

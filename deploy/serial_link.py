@@ -5,6 +5,7 @@ same client talks to an emulator's UART, to the host build and to a board.
 """
 
 import json
+import random
 import re
 import time
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ class Inference:
 
     Attributes:
         microseconds: all timed inferences together, by the device's clock.
-        ticks: the same in core clocks; None where the device's counter was too short.
+        ticks: the same in core clocks; None where the device's counter was too short, or stood
+            still.
         results: the first output after the loaded input, as real numbers.
     """
 
@@ -93,14 +95,62 @@ class DeviceLink:
                     return banner
         raise DeployError(f"{self._stream.name}: the device runs no netbooster firmware")
 
+    def connect(self, timeout: float | None = None) -> dict[str, Any]:
+        """Reach a device that may be booting, waiting or in the middle of a command.
+
+        Returns:
+            Its boot banner.
+
+        Raises:
+            DeployError: nothing answers, or what answers is no netbooster firmware.
+        """
+        limit = self._timeout if timeout is None else timeout
+        try:
+            self._align(limit)
+        except DeployError as error:
+            if "no answer" not in str(error):
+                raise
+            raise DeployError(
+                f"{error}; is the firmware flashed, and are port and target the right ones?"
+            ) from error
+        for line in self.command("banner", timeout=limit):
+            try:
+                banner = json.loads(line) if line.startswith("{") else None
+            except ValueError as error:
+                raise DeployError(f"{self._stream.name}: garbled banner: {line[:80]}") from error
+            if isinstance(banner, dict) and "netbooster" in banner:
+                return banner
+        raise DeployError(f"{self._stream.name}: the device runs no netbooster firmware")
+
     def synchronize(self) -> None:
         """End a command that was cut off, and forget what the device says to it."""
-        self._stream.write(b"%")
-        self._read_answer(None)
-        quiet = time.monotonic() + 0.1
-        while time.monotonic() < quiet:
-            self._stream.read(0.05)
-        self._pending = b""
+        self._align(self._timeout)
+
+    def _align(self, timeout: float) -> None:
+        """Send what the device has to refuse by quoting a number, and read on until it does: all
+        answers before that one belong to what was said earlier, however late they come. Said
+        again, with another number, where a device that was still booting did not hear it."""
+        deadline = time.monotonic() + timeout
+        patience = 1.0
+        while True:
+            number = random.randrange(10**8, 10**9)  # no input has that many bytes
+            self._stream.write(f"%db load {number}%".encode())
+            until = min(time.monotonic() + patience, deadline)
+            try:
+                while not any(
+                    f"not {number}]" in line
+                    for line in self._read_answer(max(until - time.monotonic(), 0.0))
+                ):
+                    pass
+                return
+            except DeployError as error:
+                if "no answer" not in str(error):
+                    raise
+                if until == deadline:
+                    raise DeployError(
+                        f"{self._stream.name}: no answer within {timeout:g} s"
+                    ) from error
+            patience *= 2
 
     def command(self, text: str, *, timeout: float | None = None) -> list[str]:
         """Send one command (without ``%``) and return the answer's lines before ``m-ready``.
@@ -141,6 +191,15 @@ class DeviceLink:
         if len(laps) != 2:
             raise DeployError(f"{self._stream.name}: infer reported no time")
         return Inference(laps[1] - laps[0], ticks[0] if ticks else None, self._results(lines))
+
+    def profile_layers(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
+        """One inference on the loaded input, layer by layer: index, name, ticks (or None)."""
+        lines = self.command("profile layers", timeout=timeout)
+        texts = [line.removeprefix("m-layer-") for line in lines if line.startswith("m-layer-")]
+        try:
+            return [json.loads(text) for text in texts]
+        except ValueError as error:
+            raise DeployError(f"{self._stream.name}: garbled answer to profile layers") from error
 
     def results(self) -> list[float]:
         """The outputs as real numbers, rounded to thousandths."""

@@ -20,8 +20,12 @@ def tflm_available() -> str | None:
 class TflmModel:
     """A model run by TFLM's reference kernels."""
 
-    def __init__(self, tflite: bytes) -> None:
+    def __init__(self, tflite: bytes, *, keep_tensors: bool = False) -> None:
         """Load a flatbuffer.
+
+        Args:
+            keep_tensors: give every activation memory of its own, so that :meth:`tensor` can be
+                asked; takes more memory.
 
         Raises:
             DeployError: the interpreter is not installed or refuses the model.
@@ -32,8 +36,13 @@ class TflmModel:
         from tflite_micro.python.tflite_micro import runtime
 
         try:
+            kinds = runtime.InterpreterConfig
             self._interpreter = runtime.Interpreter.from_bytes(
-                bytes(tflite), arena_size=ARENA_BYTES
+                bytes(tflite),
+                arena_size=ARENA_BYTES * (8 if keep_tensors else 1),
+                intrepreter_config=(
+                    kinds.kPreserveAllTensors if keep_tensors else kinds.kAllocationRecording
+                ),
             )
         except Exception as error:
             raise DeployError(f"TFLM refuses the model: {error}") from error
@@ -55,3 +64,7 @@ class TflmModel:
     def output(self, index: int) -> np.ndarray:
         """Output ``index`` of the last inference."""
         return np.array(self._interpreter.get_output(index))
+
+    def tensor(self, index: int) -> np.ndarray:
+        """Tensor ``index`` of the file after the last inference; needs ``keep_tensors``."""
+        return np.array(self._interpreter.GetTensor(index, 0)["tensor_data"])

@@ -123,14 +123,18 @@ class RunStore:
     that length: lines of steps that will be trained again are never doubled, and none is lost.
     """
 
-    def __init__(self, directory: Path, identity: dict[str, Any]) -> None:
+    def __init__(
+        self, directory: Path, identity: dict[str, Any], *, read_only: bool = False
+    ) -> None:
         """Open an arm's folder, which need not exist yet.
 
         Args:
             directory: ``runs/<name>/vanilla`` or ``runs/<name>/boosted``.
             identity: ``Recipe.identity`` of the arm; checkpoints of another are refused.
+            read_only: in all processes of a `torchrun` but the first, which writes for all.
         """
         self.directory = directory
+        self.read_only = read_only
         self.identity = identity
         self.checkpoint_path = directory / "checkpoint.pt"
         self.metrics_path = directory / "metrics.jsonl"
@@ -142,8 +146,9 @@ class RunStore:
         Raises:
             NetBoosterError: the checkpoint is damaged or of another recipe.
         """
-        for leftover in self.directory.glob(".*.pt.*"):  # a kill in the middle of writing
-            leftover.unlink()
+        if not self.read_only:
+            for leftover in self.directory.glob(".*.pt.*"):  # a kill in the middle of writing
+                leftover.unlink()
         if not self.checkpoint_path.is_file():
             self._cut_metrics(0)
             return None
@@ -169,12 +174,13 @@ class RunStore:
         Raises:
             NetBoosterError: the disk is full; the last checkpoint is intact.
         """
+        if self.read_only:
+            return
         size = self.metrics_path.stat().st_size if self.metrics_path.is_file() else 0
         content = {
             "format": FORMAT,
             "identity": self.identity,
             "metrics_bytes": size,
-            "random": random_state(),
             **state,
         }
         save_torch(self.checkpoint_path, content)
@@ -185,6 +191,8 @@ class RunStore:
         Raises:
             NetBoosterError: the disk is full.
         """
+        if self.read_only:
+            return
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with self.metrics_path.open("a", encoding="utf-8") as stream:
@@ -196,6 +204,8 @@ class RunStore:
             ) from error
 
     def _cut_metrics(self, size: int) -> None:
+        if self.read_only:
+            return
         if self.metrics_path.is_file() and self.metrics_path.stat().st_size > size:
             os.truncate(self.metrics_path, size)
 

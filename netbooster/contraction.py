@@ -15,6 +15,8 @@ __all__ = [
     "compose",
     "contract",
     "contraction_error",
+    "enlarge_kernels",
+    "enlarged_kernels",
     "merge_chain",
     "merge_conv2d",
 ]
@@ -60,6 +62,46 @@ def contraction_error(giant: nn.Module, contracted: nn.Module, inputs: torch.Ten
     largest = float(expected.abs().max())
     difference = float((expected - actual).abs().max())
     return difference / largest if largest > 0 else difference
+
+
+def enlarged_kernels(giant: nn.Module) -> dict[str, int]:
+    """Layers that contraction gives a larger kernel than they had, by name, with that kernel.
+
+    Empty unless the giant was made with ``allow_larger_kernel``.
+    """
+    return {
+        name: block.replaced.arguments["kernel_size"][0]
+        for name, block in expanded_layers(giant)
+        if isinstance(block, ExpandedConv) and block.replaced.arguments["kernel_size"] != (1, 1)
+    }
+
+
+def enlarge_kernels(model: nn.Module, kernels: dict[str, int]) -> None:
+    """Give a fresh network the shapes of one contracted with larger kernels; weights are undefined.
+
+    Args:
+        kernels: what :func:`enlarged_kernels` said of the giant.
+
+    Raises:
+        NetBoosterError: the network has no such 1x1 convolution.
+    """
+    modules = dict(model.named_modules())
+    for name, kernel in kernels.items():
+        conv = modules.get(name)
+        if not isinstance(conv, nn.Conv2d) or conv.kernel_size != (1, 1):
+            raise NetBoosterError(f"{type(model).__name__} has no 1x1 convolution '{name}'")
+        assert not isinstance(conv.padding, str)
+        border = (kernel - 1) // 2
+        larger = nn.Conv2d(
+            conv.in_channels,
+            conv.out_channels,
+            kernel,
+            (conv.stride[0], conv.stride[1]),
+            padding=(conv.padding[0] + border, conv.padding[1] + border),
+            bias=conv.bias is not None,
+        )
+        larger.to(device=conv.weight.device, dtype=conv.weight.dtype).train(conv.training)
+        model.set_submodule(name, larger)
 
 
 def _original(block: ExpandedConv | ExpandedLinear, merged: LinearMap) -> nn.Conv2d | nn.Linear:

@@ -126,17 +126,26 @@ def compose(first: LinearMap, second: LinearMap, name: str = "second layer") -> 
     rows, columns = second.kernel.shape[2:]
     reach = ((rows - 1) * first.stride[0], (columns - 1) * first.stride[1])
     # Each of the merged groups is merged by a full convolution of the kernels: K1's input
-    # channels are the batch, K2 is flipped, because conv2d computes a cross-correlation.
-    blocks = [
-        F.conv2d(
-            k1.transpose(0, 1),
-            k2.flip(2, 3),
-            padding=reach,
-            dilation=first.stride,
-            groups=second.groups // groups,
-        ).transpose(0, 1)
-        for k1, k2 in zip(dense.chunk(groups), second.kernel.chunk(groups), strict=True)
-    ]
+    # channels are the batch, K2 is flipped, because conv2d computes a cross-correlation. The two
+    # common cases are written out: float64 convolutions of large kernels take minutes.
+    if rows == columns == groups == 1 and second.groups == channels == second.kernel.shape[0]:
+        blocks = [dense * second.kernel]  # a scale a channel: BN, or a 1x1 depthwise convolution
+    elif rows == columns == 1 and second.groups == groups:
+        blocks = [
+            (k2.flatten(1) @ k1.flatten(1)).view(-1, *k1.shape[1:])
+            for k1, k2 in zip(dense.chunk(groups), second.kernel.chunk(groups), strict=True)
+        ]
+    else:
+        blocks = [
+            F.conv2d(
+                k1.transpose(0, 1),
+                k2.flip(2, 3),
+                padding=reach,
+                dilation=first.stride,
+                groups=second.groups // groups,
+            ).transpose(0, 1)
+            for k1, k2 in zip(dense.chunk(groups), second.kernel.chunk(groups), strict=True)
+        ]
     taps = second.kernel.sum(dim=(2, 3))
     shared = first.bias.view(second.groups, -1)
     bias = torch.einsum("goi,gi->go", taps.view(second.groups, -1, taps.shape[1]), shared)

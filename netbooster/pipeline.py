@@ -25,8 +25,14 @@ from netbooster.checkpoint import (
     save_torch,
     state_digest,
 )
-from netbooster.contraction import contract, contraction_error
+from netbooster.contraction import (
+    contract,
+    contraction_error,
+    enlarge_kernels,
+    enlarged_kernels,
+)
 from netbooster.data import Dataset, load_dataset
+from netbooster.distributed import World, barrier, open_device
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate_splits
 from netbooster.expansion import ExpansionConfig, expand
@@ -69,18 +75,23 @@ def train_vanilla(
         NetBoosterError: the folder belongs to another recipe, the loss is not finite, the disk is
             full.
     """
-    reporter = Reporter(console)
-    dataset, target = load_dataset(recipe.data), check_device(device)
-    store = _open_store(recipe, dataset, run_dir, "vanilla")
+    dataset, target, world = load_dataset(recipe.data), *open_device(device)
+    reporter = Reporter(console if world.writes else None)
+    store = _open_store(recipe, dataset, run_dir, "vanilla", world)
     path = store.directory / "contracted.pt"
     if _is_finished(path, store, recipe, dataset, "vanilla"):
         reporter.say(f"vanilla: finished, skipped ({path})")
+        barrier(world)
         return path
     with reproducible(target, recipe.train.threads):
-        model = fit_vanilla(recipe, dataset, device=target, store=store, reporter=reporter)
-        accuracy = evaluate_splits(model, dataset, device=target)
-    _save_network(path, model, recipe, dataset, "vanilla", {"accuracy": accuracy})
-    reporter.say(f"vanilla: {_percents(accuracy)} -> {path}")
+        model = fit_vanilla(
+            recipe, dataset, device=target, store=store, reporter=reporter, world=world
+        )
+        if world.writes:
+            accuracy = evaluate_splits(model, dataset, device=target)
+            _save_network(path, model, recipe, dataset, "vanilla", {"accuracy": accuracy})
+            reporter.say(f"vanilla: {_percents(accuracy)} -> {path}")
+    barrier(world)
     return path
 
 
@@ -95,9 +106,9 @@ def train_netbooster(
     Returns:
         ``boosted/checkpoint.pt``, from which :func:`contract_run` goes on.
     """
-    reporter = Reporter(console)
-    dataset, target = load_dataset(recipe.data), check_device(device)
-    store = _open_store(recipe, dataset, run_dir, "boosted")
+    dataset, target, world = load_dataset(recipe.data), *open_device(device)
+    reporter = Reporter(console if world.writes else None)
+    store = _open_store(recipe, dataset, run_dir, "boosted", world)
 
     def save_giant(giant: nn.Module) -> None:
         accuracy = evaluate_splits(giant, dataset, device=target)
@@ -116,8 +127,10 @@ def train_netbooster(
             device=target,
             store=store,
             reporter=reporter,
-            on_giant=save_giant,
+            world=world,
+            on_giant=save_giant if world.writes else None,
         )
+    barrier(world)
     return store.checkpoint_path
 
 
@@ -136,8 +149,8 @@ def contract_run(
             network differs by more than 1e-4.
     """
     reporter = Reporter(console)
-    dataset, target = load_dataset(recipe.data), check_device(device)
-    store = _open_store(recipe, dataset, run_dir, "boosted")
+    dataset, target = load_dataset(recipe.data), open_device(device)[0]
+    store = _open_store(recipe, dataset, run_dir, "boosted", World())
     path = store.directory / "contracted.pt"
     state = load_torch(store.checkpoint_path, "run `netbooster train` first")
     store.check_identity(state, store.checkpoint_path)
@@ -148,7 +161,8 @@ def contract_run(
             "`netbooster train` to its end before contracting"
         )
     giant = build_giant(recipe, dataset)
-    load_state(giant, state["model"], store.checkpoint_path, store.remedy)
+    weights = state["average"] or state["model"]
+    load_state(giant, weights, store.checkpoint_path, store.remedy)
     if _is_finished(path, store, recipe, dataset, "boosted", state_digest(portable_state(giant))):
         reporter.say(f"contract: finished, skipped ({path})")
         return path
@@ -156,6 +170,8 @@ def contract_run(
         contracted, error = contract_checked(giant, dataset)
         accuracy = evaluate_splits(contracted.to(target), dataset, device=target)
     extra: dict[str, Any] = {"accuracy": accuracy, "contraction_error": error}
+    if kernels := enlarged_kernels(giant):
+        extra["enlarged_kernels"] = kernels
     giant_path = store.directory / "giant.pt"
     if giant_path.is_file():
         extra["giant_accuracy"] = load_torch(giant_path, store.remedy)["accuracy"]
@@ -177,6 +193,7 @@ def load_contracted(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     remedy = "run `netbooster train` and `netbooster contract` again"
     meta = load_torch(path, remedy)
     model = _network(meta)
+    enlarge_kernels(model, meta.get("enlarged_kernels", {}))
     load_state(model, meta.pop("state_dict"), path, remedy)
     return model.eval(), meta
 
@@ -219,13 +236,15 @@ def fit_vanilla(
     device: torch.device,
     store: RunStore | None = None,
     reporter: Reporter | None = None,
+    world: World | None = None,
 ) -> nn.Module:
     """Train the baseline to its end, in memory where ``store`` is None; returns it."""
     phases = vanilla_phases(recipe, _total_steps(recipe, dataset))
-    trainer = _trainer(build_network(recipe, dataset), recipe, dataset, device, store, reporter)
+    network = build_network(recipe, dataset)
+    trainer = _trainer(network, recipe, dataset, device, store, reporter, world)
     trainer.resume()
     _run_phases(trainer, phases)
-    return trainer.model
+    return trainer.result()
 
 
 def fit_netbooster(
@@ -235,6 +254,7 @@ def fit_netbooster(
     device: torch.device,
     store: RunStore | None = None,
     reporter: Reporter | None = None,
+    world: World | None = None,
     on_giant: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Train giant and PLT to their end; returns the linearized giant.
@@ -246,13 +266,14 @@ def fit_netbooster(
     phases = netbooster_phases(recipe, total)
     # The comparison is only fair at equal optimizer steps.
     assert sum(phase.steps for phase in phases) == total
-    trainer = _trainer(build_giant(recipe, dataset), recipe, dataset, device, store, reporter)
+    giant = build_giant(recipe, dataset)
+    trainer = _trainer(giant, recipe, dataset, device, store, reporter, world)
     trainer.resume()
     _run_phases(trainer, phases[:1])
     if on_giant is not None and trainer.step == phases[0].end:
-        on_giant(trainer.model)
+        on_giant(trainer.result())
     _run_phases(trainer, phases[1:])
-    return trainer.model
+    return trainer.result()
 
 
 def contract_checked(giant: nn.Module, dataset: Dataset) -> tuple[nn.Module, float]:
@@ -276,21 +297,6 @@ def contract_checked(giant: nn.Module, dataset: Dataset) -> tuple[nn.Module, flo
     return contracted, error
 
 
-def check_device(device: str) -> torch.device:
-    """The torch device behind a name.
-
-    Raises:
-        NetBoosterError: unknown, or not on this machine.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise NetBoosterError(f"device {device!r}: unknown; use cpu or cuda") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise NetBoosterError(f"device {device!r}: this machine has no usable GPU; use cpu")
-    return found
-
-
 def _run_phases(trainer: Trainer, phases: list[Phase]) -> None:
     for phase in phases:
         trainer.train_steps(phase)
@@ -303,6 +309,7 @@ def _trainer(
     device: torch.device,
     store: RunStore | None,
     reporter: Reporter | None,
+    world: World | None,
 ) -> Trainer:
     return Trainer(
         model,
@@ -312,6 +319,7 @@ def _trainer(
         device=device,
         store=store,
         reporter=reporter,
+        world=world,
     )
 
 
@@ -319,13 +327,17 @@ def _total_steps(recipe: Recipe, dataset: Dataset) -> int:
     return recipe.total_steps(dataset.split_size("train"))
 
 
-def _open_store(recipe: Recipe, dataset: Dataset, run_dir: Path, arm: str) -> RunStore:
+def _open_store(
+    recipe: Recipe, dataset: Dataset, run_dir: Path, arm: str, world: World
+) -> RunStore:
     """The arm's store, once its checkpoint is known to be of this recipe."""
-    store = RunStore(run_dir / arm, recipe.identity(arm, dataset.fingerprint()))
+    identity = recipe.identity(arm, dataset.fingerprint())
+    store = RunStore(run_dir / arm, identity, read_only=not world.writes)
     if store.checkpoint_path.is_file():
         state = load_torch(store.checkpoint_path, store.remedy)
         store.check_identity(state, store.checkpoint_path)
-    save_recipe(recipe, run_dir)
+    if world.writes:
+        save_recipe(recipe, run_dir)
     return store
 
 

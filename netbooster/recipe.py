@@ -5,13 +5,10 @@ are one-line errors that name the file and the key. Shares are fractions of a ph
 recipe scales from minutes to days by ``train.steps`` alone.
 """
 
-import difflib
 import hashlib
 import json
-import tomllib
-import types
-import typing
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,9 +19,23 @@ from netbooster.data import DataConfig
 from netbooster.errors import NetBoosterError
 from netbooster.expansion import ExpansionConfig
 from netbooster.files import write_atomic
+from netbooster.method_config import (
+    BOOSTED,
+    DISTILLED,
+    WITH_TEACHER,
+    DropBlockConfig,
+    Method,
+    NetAugConfig,
+    arm_of,
+)
 from netbooster.models import model_info, model_names
+from netbooster.recipe_errors import explain
+from netbooster.recipe_files import apply_override, read_layers
 
 RECIPE_FOLDER = Path(__file__).parent / "recipes"
+
+_loading: ContextVar[tuple[Path, ...]] = ContextVar("recipes being loaded", default=())
+"""Files of the recipes around the one that is loaded: a recipe names others inside it."""
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -62,17 +73,36 @@ class TrainConfig(_Section):
     epochs: Positive | None = None
     """Passes over the training split in total; either this or ``steps``."""
     batch_size: Count = 128
-    optimizer: Literal["sgd"] = "sgd"
+    """Images of one optimizer step, over all processes and parts."""
+    accumulate: Count = 1
+    """Parts of a batch that run one after another before the optimizer step; saves memory. BN
+    normalizes each part by itself."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     lr: Positive = 0.1
     """Peak learning rate of the vanilla network and, unless set there, of the giant."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """SGD only."""
     nesterov: bool = True
+    """SGD only."""
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (
+        0.9,
+        0.999,
+    )
+    """AdamW only: decay of the running means of gradient and squared gradient."""
     weight_decay: NotNegative = 4e-5
-    """On weights of convolutions and linear layers only: none on bias and norm."""
+    """On weights of convolutions and linear layers only: none on bias, norm, class token and
+    positions. With AdamW it is decoupled from the gradient (DeiT: 0.05)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     schedule: Literal["cosine"] = "cosine"
     warmup: Share = 0.03
     """Share of a phase's steps in which its learning rate rises linearly from 0."""
+    amp: Literal["off", "bfloat16", "float16"] = "off"
+    """Automatic mixed precision: the type of convolutions and products; float16 scales the loss."""
+    ema_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Decay of a moving average of the weights, which is then what is evaluated and contracted;
+    0 keeps none. It begins anew with each phase."""
+    sync_bn: bool = False
+    """Normalize over the images of all processes of a `torchrun`; GPUs only."""
     channels_last: bool = True
     """Memory format on the CPU, where it halves a step's time; the numbers stay the same up to
     rounding. Ignored on GPUs."""
@@ -116,14 +146,67 @@ class NetBoosterConfig(_Section):
     """Share of the PLT phase in which its learning rate rises from 0."""
 
 
+class FineTuningConfig(_Section):
+    """Quantization-aware fine-tuning of the finished float network."""
+
+    steps: Count | None = None
+    """Optimizer steps; absent: ``share`` of the float training's."""
+    share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    lr: Positive = 0.002
+    """Learning rate at the start of its cosine."""
+    batch_size: Count | None = None
+    """Absent: ``train.batch_size``."""
+
+
+class DistillationConfig(_Section):
+    """Knowledge distillation: whose answers a network learns beside the labels."""
+
+    teacher: "Recipe | None" = None
+    """Recipe of the teacher, by name or path; trained first where it is not yet, in a run folder
+    beside the student's. For rocket-launch: the network that is trained together with the
+    student; only the name of its network counts."""
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """alpha in (1 - alpha) * cross-entropy + alpha * distillation. The default and that of
+    ``temperature`` are those of Tian et al. (2019), whom the paper follows on CIFAR-100."""
+    temperature: Positive = 4.0
+    correct_prob: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """tf-kd: what the teacher that is not there gives to the right class."""
+    hint_weight: Positive = 0.03
+    """rocket-launch: lambda of the squared distance between both networks' logits."""
+
+    @pydantic.field_validator("teacher", mode="before")
+    @classmethod
+    def _load_teacher(cls, teacher: object) -> object:
+        return _load_named(teacher)
+
+
+class TransferConfig(_Section):
+    """Tuning on a target data set what was trained on a source data set (section 4.3)."""
+
+    source: "Recipe"
+    """Recipe of the source, by name or path; trained first where it is not yet, in a run folder
+    beside. With NetBooster its giant is tuned by PLT, else its finished network is."""
+
+    @pydantic.field_validator("source", mode="before")
+    @classmethod
+    def _load_source(cls, source: object) -> object:
+        return _load_named(source)
+
+
 class QuantizationConfig(_Section):
     """How the float network becomes int8."""
 
-    method: Literal["post-training"] = "post-training"
-    calibration: Literal["min-max", "percentile", "mse"] = "min-max"
+    method: Literal["post-training", "equalized", "quantization-aware"] = "post-training"
+    """``equalized`` adds cross-layer equalization and bias correction; ``quantization-aware``
+    trains on with int8 arithmetic in the forward pass."""
+    calibration: Literal["min-max", "percentile", "entropy", "mse"] = "min-max"
     """How the range of an activation follows from its values over the calibration images."""
     calibration_samples: Count = 512
     """Training images from which the ranges of activations are taken."""
+    max_drop: NotNegative | None = None
+    """Points of validation accuracy that int8 may lose; the methods are then tried in order of
+    cost, from ``method`` on, and the first that fits is taken."""
+    fine_tuning: FineTuningConfig = Field(default_factory=FineTuningConfig)
 
 
 class EmulateConfig(_Section):
@@ -134,26 +217,81 @@ class EmulateConfig(_Section):
 
 
 class Recipe(_Section):
-    """A whole experiment."""
+    """A whole experiment.
+
+    A file may begin with ``extends = "other.toml"`` (or a list of files, read in order), relative
+    to itself: its own keys are laid over theirs.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    method: Method | None = None
+    """How the recipe's one network is trained; absent: vanilla and NetBooster, side by side."""
+    route: CountOrNever = 0
+    """Points of the training at even distances whose weights are kept, the end included:
+    the route along which rco-kd leads a student. Only networks that do not grow have one."""
     data: DataConfig
     model: ModelConfig
     train: TrainConfig
     netbooster: NetBoosterConfig = Field(default_factory=NetBoosterConfig)
+    distillation: DistillationConfig | None = None
+    netaug: NetAugConfig | None = None
+    dropblock: DropBlockConfig | None = None
+    transfer: TransferConfig | None = None
     quantization: QuantizationConfig = Field(default_factory=QuantizationConfig)
     emulate: EmulateConfig = Field(default_factory=EmulateConfig)
 
     @pydantic.model_validator(mode="after")
     def _network_fits_images(self) -> "Recipe":
-        least = model_info(self.model.name).min_resolution
-        if self.data.resolution < least:
-            raise ValueError(
-                f"data.resolution {self.data.resolution} is smaller than the total stride of "
-                f"{self.model.name}; use at least {least}"
-            )
+        if problem := model_info(self.model.name).resolution_problem(self.data.resolution):
+            raise ValueError(f"data.resolution does not suit {self.model.name}: {problem}")
         return self
+
+    @pydantic.model_validator(mode="after")
+    def _sections_fit_method(self) -> "Recipe":
+        users: dict[str, tuple[str, ...]] = {
+            "distillation": DISTILLED,
+            "netaug": ("netaug",),
+            "dropblock": ("dropblock",),
+            "transfer": ("vanilla", "kd", *BOOSTED),
+        }
+        for section, methods in users.items():
+            if getattr(self, section) is not None and self.method not in methods:
+                raise ValueError(f"[{section}] needs 'method' to be one of {', '.join(methods)}")
+        teacher = self.distillation.teacher if self.distillation else None
+        if self.method in (*WITH_TEACHER, "rocket-launch") and teacher is None:
+            raise ValueError(f"method '{self.method}' needs 'distillation.teacher', a recipe")
+        if self.method == "rco-kd" and teacher is not None and teacher.route < 2:
+            raise ValueError(
+                f"method 'rco-kd' needs a teacher that keeps its route: set 'route' of the recipe "
+                f"{teacher.name} to 2 or more"
+            )
+        for part in (teacher, self.transfer.source if self.transfer else None):
+            if part is not None and part.method is None:
+                raise ValueError(f"the recipe {part.name} has no 'method'; set one there")
+        if self.transfer and (self.method in BOOSTED) != (self.transfer.source.method in BOOSTED):
+            raise ValueError(
+                f"method '{self.method}' cannot go on from {self.transfer.source.name}, whose "
+                f"method is '{self.transfer.source.method}': a giant comes from a giant"
+            )
+        if self.route and (self.method is None or self.method in BOOSTED):
+            raise ValueError("'route' needs a 'method' without expansion, such as vanilla")
+        return self
+
+    @property
+    def arm(self) -> str:
+        """The folder of the recipe's one network inside its run."""
+        return arm_of(self.method)
+
+    def dependencies(self) -> list["Recipe"]:
+        """Recipes whose networks must be trained before this one's."""
+        found = []
+        if self.transfer is not None:
+            found.append(self.transfer.source)
+        if self.distillation is not None and self.method in WITH_TEACHER:
+            assert self.distillation.teacher is not None  # checked when the recipe was read
+            found.append(self.distillation.teacher)
+        return found
 
     def total_steps(self, train_images: int) -> int:
         """Optimizer steps of one arm, for a training split of ``train_images`` images."""
@@ -175,16 +313,16 @@ class Recipe(_Section):
         what comes after training, are left out: changing them keeps a finished training.
 
         Args:
-            arm: ``"vanilla"`` or ``"boosted"``.
+            arm: ``"vanilla"``, ``"boosted"``, or :attr:`arm`.
             data_fingerprint: ``Dataset.fingerprint()``, which says what the images are.
         """
-        kept = self.model_dump(mode="json", exclude_none=True)
+        kept = _decisive(self.model_dump(mode="json", exclude_none=True))
         identity = {key: kept[key] for key in ("seed", "data", "model", "train")}
-        for key in _BOOKKEEPING:
-            identity["train"].pop(key, None)
-        for key in ("root", "workers"):
-            identity["data"].pop(key, None)
         identity["data"]["fingerprint"] = data_fingerprint
+        if self.method is not None:
+            for key in ("method", "route", "distillation", "netaug", "dropblock", "transfer"):
+                if key in kept:
+                    identity[key] = kept[key]
         if arm == "boosted":
             identity["netbooster"] = kept["netbooster"]
         return identity
@@ -205,8 +343,20 @@ _BOOKKEEPING = (
 )
 
 
+def _decisive(dump: dict[str, Any]) -> dict[str, Any]:
+    """A dumped recipe, and those inside it, without what leaves the weights as they are."""
+    kept = {key: value for key, value in dump.items() if key not in ("name", "quantization")}
+    kept.pop("emulate", None)
+    kept["train"] = {k: v for k, v in dump["train"].items() if k not in _BOOKKEEPING}
+    kept["data"] = {k: v for k, v in dump["data"].items() if k not in ("root", "workers")}
+    for section, key in (("distillation", "teacher"), ("transfer", "source")):
+        if key in kept.get(section, {}):
+            kept[section] = {**kept[section], key: _decisive(kept[section][key])}
+    return kept
+
+
 def recipe_names() -> list[str]:
-    """Names of the committed recipes."""
+    """Names of the committed recipes that stand for themselves, not for a row of a table."""
     return sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml"))
 
 
@@ -219,11 +369,12 @@ def find_recipe(path_or_name: str) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    if path_or_name in recipe_names():
-        return RECIPE_FOLDER / f"{path_or_name}.toml"
+    named = RECIPE_FOLDER / f"{path_or_name}.toml"
+    if named.is_file() and named.resolve().is_relative_to(RECIPE_FOLDER.resolve()):
+        return named
     raise NetBoosterError(
-        f"{path_or_name}: no such recipe; give the path of a TOML file or one of the names "
-        f"{', '.join(recipe_names())}"
+        f"{path_or_name}: no such recipe; give the path of a TOML file, one of the names "
+        f"{', '.join(recipe_names())}, or a table's row such as table1/mobilenetv2-tiny-vanilla"
     )
 
 
@@ -239,13 +390,17 @@ def load_recipe(path_or_name: str, overrides: Sequence[str] = ()) -> Recipe:
         NetBoosterError: one line naming the file, the key and what is allowed.
     """
     path = find_recipe(path_or_name)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise NetBoosterError(f"{path}: cannot be read as TOML: {_one_line(error)}") from error
+    above = _loading.get()
+    if path.resolve() in above:
+        raise NetBoosterError(f"{path}: names itself as its teacher or source; name another recipe")
+    content = read_layers(path)
     for override in overrides:
-        _apply_override(content, override)
-    return parse_recipe(content, str(path))
+        apply_override(content, override)
+    token = _loading.set((*above, path.resolve()))
+    try:
+        return parse_recipe(content, str(path))
+    finally:
+        _loading.reset(token)
 
 
 def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
@@ -253,7 +408,7 @@ def parse_recipe(content: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(content)
     except pydantic.ValidationError as error:
-        raise NetBoosterError(f"{source}: {_explain(error)}") from error
+        raise NetBoosterError(f"{source}: {explain(error, Recipe)}") from error
 
 
 def save_recipe(recipe: Recipe, run_dir: Path) -> Path:
@@ -265,65 +420,16 @@ def save_recipe(recipe: Recipe, run_dir: Path) -> Path:
     return path
 
 
-def _apply_override(content: dict[str, Any], override: str) -> None:
-    dotted, equals, text = override.partition("=")
-    keys = [key.strip() for key in dotted.split(".")]
-    if not equals or not all(keys):
-        raise NetBoosterError(f"--set {override}: write it as section.key=value")
+def _load_named(value: object) -> object:
+    """A recipe inside a recipe: loaded where it is given by name or path."""
+    if not isinstance(value, str):
+        return value
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text.strip()
-    section = content
-    for key in keys[:-1]:
-        section = section.setdefault(key, {})
-        if not isinstance(section, dict):
-            raise NetBoosterError(f"--set {override}: '{key}' is not a section")
-    section[keys[-1]] = value
+        return load_recipe(value)
+    except NetBoosterError as error:
+        raise ValueError(str(error)) from error
 
 
-def _explain(error: pydantic.ValidationError) -> str:
-    """The first problem of a recipe in one line, with the number of further ones."""
-    problems = error.errors(include_url=False)
-    # An unknown key explains a missing one (a misspelling), so it comes first.
-    problems.sort(key=lambda problem: problem["type"] != "extra_forbidden")
-    problem = problems[0]
-    location = [part for part in problem["loc"] if not _is_branch(part)]
-    key = ".".join(str(part) for part in location)
-    if problem["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        close = difflib.get_close_matches(str(location[-1]), known, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(known)}"
-        message = f"unknown key; {hint}"
-    elif problem["type"] == "missing":
-        message = "is missing; add it"
-        if section := _known_keys(location):
-            message += f" as a section with keys among {', '.join(section)}"
-    else:
-        message = _one_line(problem["msg"].removeprefix("Value error, "))
-        if isinstance(problem["input"], str | int | float):
-            message += f" (is {problem['input']!r})"
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{f'key {key!r}' if key else 'recipe'}: {message}{more}"
-
-
-def _is_branch(part: str | int) -> bool:
-    """Whether a location part names a branch of a union and no key of the file."""
-    return isinstance(part, str) and (not part.isidentifier() or part in ("int", "str", "float"))
-
-
-def _known_keys(location: Sequence[str | int]) -> list[str]:
-    """Keys allowed in the section at ``location``; empty where that is no section."""
-    section: Any = Recipe
-    for part in location:
-        fields = getattr(section, "model_fields", {})
-        if part not in fields:
-            return []
-        section = fields[part].annotation
-        if isinstance(section, types.UnionType) or typing.get_origin(section) is typing.Union:
-            section = next(a for a in typing.get_args(section) if a is not type(None))
-    return sorted(getattr(section, "model_fields", {}))
-
-
-def _one_line(message: object) -> str:
-    return " ".join(str(message).split())
+DistillationConfig.model_rebuild()
+TransferConfig.model_rebuild()
+Recipe.model_rebuild()

@@ -5,28 +5,37 @@ on the seed and ``k`` alone, and every random state is in the checkpoint: a run 
 resumed on the CPU ends with the bits of one that was not.
 """
 
-import ctypes
+import copy
 import math
-import platform
-import random
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netbooster.checkpoint import RunStore, load_state, set_random_state
+from netbooster.averaging import WeightAverage
+from netbooster.checkpoint import RunStore, load_state, random_state, set_random_state
 from netbooster.data import Dataset
+from netbooster.distributed import World, all_sum, from_writer, gather, lost_workers
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate
 from netbooster.linearization import PLTSchedule, set_alpha
+from netbooster.objective import CrossEntropy, Objective
+from netbooster.optimizers import Precision, make_optimizer
 from netbooster.progress import Reporter
 from netbooster.recipe import Recipe, TrainConfig
+from netbooster.reproducible import reproducible, seed_everything
+
+__all__ = [
+    "Phase",
+    "Trainer",
+    "netbooster_phases",
+    "reproducible",
+    "seed_everything",
+    "vanilla_phases",
+]
 
 
 @dataclass(frozen=True)
@@ -58,22 +67,29 @@ class Phase:
 def vanilla_phases(recipe: Recipe, total: int) -> list[Phase]:
     """The baseline: one phase of ``total`` steps."""
     train = recipe.train
-    return [Phase("vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total))]
+    return [
+        Phase(
+            recipe.method or "vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total)
+        )
+    ]
 
 
 def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
     """The giant's training and PLT (section 4.1), ``total`` steps together.
 
+    On a target data set (section 4.3) the giant comes trained, and all steps are PLT.
+
     Raises:
         NetBoosterError: too few steps for two phases.
     """
     train, boost = recipe.train, recipe.netbooster
+    if recipe.transfer is not None:
+        return [_plt_phase(recipe, 0, total)]
     giant = min(max(1, round(boost.giant_share * total)), total - 1)
     if giant < 1:
         raise NetBoosterError(
             f"recipe {recipe.name}: {total} step is too short for giant and PLT; raise train.steps"
         )
-    tuning = total - giant
     return [
         Phase(
             "giant",
@@ -83,76 +99,19 @@ def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
             final_lr=boost.giant_final_lr,
             warmup_steps=round(train.warmup * giant),
         ),
-        Phase(
-            "plt",
-            giant,
-            tuning,
-            boost.plt_lr,
-            warmup_steps=round(boost.plt_warmup * tuning),
-            decay_steps=round(boost.decay_share * tuning),
-        ),
+        _plt_phase(recipe, giant, total - giant),
     ]
 
 
-def seed_everything(seed: int) -> None:
-    """Seed torch, NumPy's global generator and ``random``."""
-    torch.manual_seed(seed)
-    np.random.seed(seed)
-    random.seed(seed)
-
-
-@contextmanager
-def reproducible(device: torch.device, threads: int = 0) -> Iterator[None]:
-    """Deterministic kernels on the CPU and the recipe's number of threads; undone at the end."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    settings: Any = torch.utils.deterministic
-    fill = settings.fill_uninitialized_memory
-    _keep_freed_memory()
-    try:
-        # On GPUs the deterministic kernels are slow or missing, so nothing is promised there.
-        torch.use_deterministic_algorithms(before[0] or device.type == "cpu")
-        # Filling every new tensor finds bugs in kernels; here it would only cost time.
-        settings.fill_uninitialized_memory = False
-        if threads:
-            torch.set_num_threads(threads)
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        settings.fill_uninitialized_memory = fill
-        torch.set_num_threads(before[1])
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc reuse freed activations; other C libraries are left as they are.
-
-    By default every large tensor is mapped anew and the kernel clears its pages in every step.
-    """
-    if platform.libc_ver()[0] != "glibc":
-        return
-    trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
-    libc = ctypes.CDLL(None)
-    libc.mallopt(mmap_threshold, 1 << 30)
-    libc.mallopt(trim_threshold, (1 << 31) - 1)
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Weights of two or more dimensions decay; biases and the parameters of norms do not."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    others = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
-
-
-def make_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The recipe's optimizer; the loop sets the learning rate before each step."""
-    return torch.optim.SGD(
-        parameter_groups(model, config.weight_decay),
-        lr=config.lr,
-        momentum=config.momentum,
-        nesterov=config.nesterov,
-        fused=True,
+def _plt_phase(recipe: Recipe, first: int, steps: int) -> Phase:
+    boost = recipe.netbooster
+    return Phase(
+        "plt",
+        first,
+        steps,
+        boost.plt_lr,
+        warmup_steps=round(boost.plt_warmup * steps),
+        decay_steps=round(boost.decay_share * steps),
     )
 
 
@@ -169,6 +128,8 @@ class Trainer:
         device: str | torch.device = "cpu",
         store: RunStore | None = None,
         reporter: Reporter | None = None,
+        world: World | None = None,
+        objective: Objective | None = None,
     ) -> None:
         """Take ``model`` over; it is moved to ``device``.
 
@@ -180,13 +141,24 @@ class Trainer:
             device: ``"cpu"``, ``"cuda"``.
             store: where checkpoints and metrics go; None keeps everything in memory.
             reporter: what shows the progress; None shows nothing.
+            objective: what a step minimizes; None is cross-entropy with the recipe's smoothing.
+            world: the processes that train together; None is this one alone.
+
+        Raises:
+            NetBoosterError: a process would have no image of a batch, or ``sync_bn`` off GPUs.
         """
+        self.world = world if world is not None else World()
         self.device = torch.device(device)
         self.memory_format = (
             torch.channels_last
             if config.channels_last and self.device.type == "cpu"
             else torch.contiguous_format
         )
+        _check_parts(config, self.world, self.device)
+        if self.world.distributed and config.sync_bn:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        if self.world.rank:  # processes must not drop out the same values
+            seed_everything(seed + 1_000_003 * self.world.rank)
         self.model = model.to(self.device)
         if self.memory_format is torch.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
@@ -195,6 +167,7 @@ class Trainer:
         self.seed = seed
         self.store = store
         self.reporter = reporter if reporter is not None else Reporter()
+        self.objective = objective or CrossEntropy(config.label_smoothing)
         self.step = 0
         self.seconds = 0.0
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -204,6 +177,9 @@ class Trainer:
         self._alpha = 0.0
         self._optimizer: torch.optim.Optimizer | None = None
         self._optimizer_state: dict[str, Any] | None = None
+        self._precision = Precision(config.amp, self.device)
+        self._average = WeightAverage(self.model, config.ema_decay) if config.ema_decay else None
+        self._network: nn.Module | None = None
         self._resumed = False
         self._saved_at = time.monotonic()
 
@@ -217,22 +193,38 @@ class Trainer:
         if state is None or self.store is None:
             return False
         load_state(self.model, state["model"], self.store.checkpoint_path, self.store.remedy)
-        self.step = state["step"]
-        self.seconds = state["seconds"]
-        self._loss.fill_(state["window"]["loss"])
-        self._correct.fill_(state["window"]["correct"])
-        self._count = state["window"]["count"]
-        self._alpha = state["alpha"]
+        self.step, self.seconds, self._alpha = state["step"], state["seconds"], state["alpha"]
         self._optimizer_state = state["optimizer"]
+        self._precision.load_state_dict(state["precision"])
+        if self._average is not None:
+            self._average.load_state_dict(state["average"])
         self._resumed = True
-        set_random_state(state["random"])
+        self._restore_process(state["processes"])
         return True
+
+    def _restore_process(self, processes: list[dict[str, Any]]) -> None:
+        """What each process had of its own; only the sums where their number has changed."""
+        same = len(processes) == self.world.size
+        mine = [processes[self.world.rank]] if same else processes if self.world.writes else []
+        self._loss.fill_(sum(process["loss"] for process in mine))
+        self._correct.fill_(sum(process["correct"] for process in mine))
+        self._count = sum(process["count"] for process in mine)
+        if mine:
+            set_random_state(mine[0]["random"])
+
+    def result(self) -> nn.Module:
+        """The trained network: the averaged one where the recipe averages, else the model."""
+        if self._average is None:
+            return self.model
+        averaged = copy.deepcopy(self.model)
+        averaged.load_state_dict(self._average.state_dict())
+        return averaged
 
     def train_steps(self, phase: Phase) -> None:
         """Train to the end of ``phase``; at once if that is reached.
 
         Raises:
-            NetBoosterError: the loss is not finite, or the disk is full.
+            NetBoosterError: the loss is not finite, the disk is full, another process has died.
         """
         if self.step >= phase.end:
             self.reporter.say(f"{phase.name}: finished at step {phase.end}, skipped")
@@ -244,13 +236,18 @@ class Trainer:
         if self._optimizer_state is not None and self.step > phase.first:
             optimizer.load_state_dict(self._optimizer_state)
         self._optimizer_state = None
+        if self._average is not None and self.step == phase.first:
+            self._average.restart(self.model)
         schedule = None if phase.decay_steps is None else PLTSchedule(phase.decay_steps)
-        batches = self.dataset.train_batches(
+        batches = self.dataset.sharded_batches(
+            shard=(self.world.rank, self.world.size),
             batch_size=self.config.batch_size,
             seed=self.seed,
             start_step=self.step,
             device=self.device,
         )
+        if self._network is None:
+            self._network = self._wrapped()
         self.model.train()
         begun, seconds_before = time.monotonic(), self.seconds
         self._logged_at = self.seconds
@@ -274,19 +271,43 @@ class Trainer:
                 if log:
                     self._log(phase, rate, reporter)
                 self._checkpoint_if_due(phase)
-        if isinstance(batches, Generator):
-            batches.close()  # ends the threads that load ahead
+        batches.close()  # ends the threads that load ahead
         self._optimizer = None
+        if skipped := self.dataset.skipped:
+            self.reporter.say(
+                f"{phase.name}: {len(skipped)} unreadable images left out, first {min(skipped)}"
+            )
+
+    def _wrapped(self) -> nn.Module:
+        """The model as a step calls it: with other processes, averaging gradients (DDP)."""
+        with lost_workers(self.world):
+            ddp = nn.parallel.DistributedDataParallel
+            return ddp(self.model) if self.world.distributed else self.model
 
     def _train_step(self, batch: tuple[Tensor, Tensor], optimizer: torch.optim.Optimizer) -> None:
-        images, labels = batch
+        optimizer.zero_grad(set_to_none=True)
+        parts = self.config.accumulate
+        pairs = zip(batch[0].tensor_split(parts), batch[1].tensor_split(parts), strict=True)
+        with lost_workers(self.world):
+            for index, (images, labels) in enumerate(pairs):
+                self._accumulate(images, labels, last=index == parts - 1)
+        self._precision.step(optimizer)
+        if self._average is not None:
+            self._average.update(self.model)
+
+    def _accumulate(self, images: Tensor, labels: Tensor, *, last: bool) -> None:
+        """Add the gradients of a part of a batch; other processes' with the ``last`` part."""
         labels = labels.to(self.device)
         inputs = self.dataset.preprocess.normalize(images.to(self.device))
-        logits = self.model(inputs.contiguous(memory_format=self.memory_format))
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        inputs = inputs.contiguous(memory_format=self.memory_format)
+        assert (network := self._network) is not None
+        ddp = network if isinstance(network, nn.parallel.DistributedDataParallel) else None
+        with nullcontext() if ddp is None or last else ddp.no_sync():
+            with self._precision.forward():
+                loss, logits = self.objective(network, inputs, labels, self.step)
+            # DDP divides by the processes; the sum over all parts is the mean over the batch.
+            share = len(labels) * self.world.size / self.config.batch_size
+            self._precision.backward(loss * share)
         # Sums stay on the device: reading them every step would stall a GPU.
         self._loss += loss.detach() * len(labels)
         self._correct += (logits.detach().argmax(1) == labels).sum()
@@ -296,11 +317,13 @@ class Trainer:
         if alpha != self._alpha:
             set_alpha(self.model, alpha)
             self._alpha = alpha
+            if self._average is not None:
+                self._average.copy_rest(self.model)
 
     def _check_finite(self, phase: Phase, rate: float) -> None:
         if not torch.isfinite(self._loss).item():
-            key = {"vanilla": "train.lr", "giant": "netbooster.giant_lr"}.get(
-                phase.name, "netbooster.plt_lr"
+            key = {"giant": "netbooster.giant_lr", "plt": "netbooster.plt_lr"}.get(
+                phase.name, "train.lr"
             )
             raise NetBoosterError(
                 f"phase '{phase.name}', step {self.step}: the loss is {self._loss.item()}; lower "
@@ -308,8 +331,9 @@ class Trainer:
             )
 
     def _log(self, phase: Phase, rate: float, reporter: Reporter) -> None:
-        loss = self._loss.item() / self._count
-        accuracy = self._correct.item() / self._count
+        sums = torch.stack([self._loss, self._correct, self._loss.new_tensor(self._count)])
+        total, correct, count = all_sum(self.world, sums).tolist()
+        loss, accuracy = total / count, correct / count
         line: dict[str, Any] = {
             "phase": phase.name,
             "step": self.step,
@@ -321,16 +345,19 @@ class Trainer:
         }
         every = self.config.eval_every
         # The evaluation belongs to the first line at or after its step.
-        if every and self.step % every < self.config.log_every and self.step >= every:
+        due = every and self.step % every < self.config.log_every and self.step >= every
+        if due and self.world.writes:
             line["val_accuracy"] = evaluate(
-                self.model,
+                self.result(),
                 self.dataset,
                 "val",
                 device=self.device,
                 limit=self.config.eval_images,
                 memory_format=self.memory_format,
             ).accuracy
-        rate_shown = self._count / max(self.seconds - self._logged_at, 1e-9)
+        if self.dataset.skipped:
+            line["skipped_images"] = len(self.dataset.skipped)
+        rate_shown = count / max(self.seconds - self._logged_at, 1e-9)
         self._logged_at = self.seconds
         reporter.update(self.step - phase.first, loss, accuracy, rate_shown)
         if self.store:
@@ -343,25 +370,44 @@ class Trainer:
         if self.store is None:
             return
         every, seconds = self.config.checkpoint_every, self.config.checkpoint_seconds
-        waited = time.monotonic() - self._saved_at
-        due = (every and self.step % every == 0) or (seconds and waited >= seconds)
-        if not due and self.step < phase.end:
+        due = bool(every and self.step % every == 0) or self.step == phase.end
+        if seconds and not due:
+            waited = time.monotonic() - self._saved_at >= seconds
+            if not self.world.distributed:
+                due = waited
+            elif self.step % self.config.log_every == 0:  # asking the others costs time
+                due = from_writer(self.world, waited)
+        if not due:
             return
         self._check_finite(phase, phase.lr)
         assert self._optimizer is not None
+        mine = {
+            "random": random_state(),
+            "loss": self._loss.item(),
+            "correct": int(self._correct.item()),
+            "count": self._count,
+        }
         self.store.save(
             {
                 "phase": phase.name,
                 "step": self.step,
                 "seconds": self.seconds,
                 "alpha": self._alpha,
-                "window": {
-                    "loss": self._loss.item(),
-                    "correct": int(self._correct.item()),
-                    "count": self._count,
-                },
+                "processes": gather(self.world, mine),
                 "model": self.model.state_dict(),
                 "optimizer": self._optimizer.state_dict(),
+                "precision": self._precision.state_dict(),
+                "average": self._average.state_dict() if self._average is not None else None,
             }
         )
         self._saved_at = time.monotonic()
+
+
+def _check_parts(config: TrainConfig, world: World, device: torch.device) -> None:
+    if config.batch_size < world.size * config.accumulate:
+        raise NetBoosterError(
+            f"train.batch_size {config.batch_size} is less than {world.size} processes x "
+            f"train.accumulate {config.accumulate}; raise it, so that each part has an image"
+        )
+    if config.sync_bn and device.type != "cuda":
+        raise NetBoosterError("train.sync_bn works on GPUs only; use --device cuda or remove it")

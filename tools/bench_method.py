@@ -13,7 +13,6 @@ wait for the launch of kernels, ``--jobs`` trains several at once.
 import argparse
 import concurrent.futures
 import json
-import math
 import multiprocessing
 import os
 import statistics
@@ -32,11 +31,10 @@ from netbooster.data import Dataset, SplitName, load_dataset  # noqa: E402
 from netbooster.errors import NetBoosterError  # noqa: E402
 from netbooster.files import write_atomic  # noqa: E402
 from netbooster.recipe import Recipe, load_recipe  # noqa: E402
+from netbooster.statistics import interval  # noqa: E402
 
 ARMS = ("vanilla", "boosted")
 MOST_SETTINGS = 12
-# 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; beyond, the normal's is close.
-T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,9 @@ def run_job(job: Job) -> dict[str, Any]:
     import torch
 
     from netbooster.checkpoint import RunStore
+    from netbooster.distributed import check_device
     from netbooster.evaluate import evaluate_splits
-    from netbooster.pipeline import check_device, contract_checked, fit_netbooster, fit_vanilla
+    from netbooster.pipeline import contract_checked, fit_netbooster, fit_vanilla
     from netbooster.train import reproducible
 
     recipe = job.load()
@@ -178,16 +177,6 @@ def _read_results(out: Path | None) -> dict[str, dict[str, Any]]:
     except (ValueError, KeyError, TypeError) as error:
         raise NetBoosterError(f"{out}: not a result file of this tool; choose another") from error
     return results
-
-
-def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Mean and half width of its 95% t-interval; the width is nan for fewer than two values."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return mean, math.nan
-    freedom = len(values) - 1
-    quantile = T_975[freedom - 1] if freedom <= len(T_975) else 2.21
-    return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def read_search(path: Path) -> list[Setting]:

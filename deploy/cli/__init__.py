@@ -21,7 +21,9 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
 # In the order in which `--help` shows them.
 COMMANDS = (
-    "run", "train", "contract", "export", "compile", "build", "emulate", "report",
+    "run", "train", "contract", "export", "compile", "build", "emulate", "verify", "report",
+    "table", "flash", "measure", "fit", "import", "inspect",
+    "export-arduino", "export-platformio", "export-zephyr", "export-cmake",
     "models", "targets", "doctor",
 )  # fmt: skip
 
@@ -33,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name in COMMANDS:
-    _module = import_module(f"deploy.cli.{_name}_command")
+    _module = import_module(f"deploy.cli.{_name.replace('-', '_')}_command")
     app.command(_name, no_args_is_help=getattr(_module, "NO_ARGS_IS_HELP", False))(_module.command)
 
 

@@ -113,14 +113,18 @@ class RunContext:
                 f"{folder} is no run folder (no recipe.toml in it); "
                 f"make one with: netbooster train RECIPE --output {folder}"
             )
-        context = cls(load_recipe(str(recipe)), folder, target, model, force=True)
+        loaded = load_recipe(str(recipe))
+        if model is None and loaded.method is not None:
+            model = loaded.arm
+        context = cls(loaded, folder, target, model, force=True)
         context.check_model()
         return context
 
     def check_model(self) -> None:
         """Raises DeployError where the chosen model is unknown."""
-        if self.only is not None and self.only not in MODELS:
-            raise DeployError(f"unknown model '{self.only}'; choose one of: {', '.join(MODELS)}")
+        known = MODELS if self.recipe.method is None else (self.recipe.arm,)
+        if self.only is not None and self.only not in known:
+            raise DeployError(f"unknown model '{self.only}'; choose one of: {', '.join(known)}")
 
     @cached_property
     def target(self) -> "Target":

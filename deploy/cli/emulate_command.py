@@ -91,6 +91,8 @@ def _emulate(context: RunContext, paths: ModelPaths, count: int) -> dict[str, An
 
 
 def _record(context: RunContext, paths: ModelPaths, result: Any) -> dict[str, Any]:
+    from deploy.energy import estimate_energy
+
     target = context.target
     build = json.loads(context.need(paths.build_json(target.name), "build").read_text())
     plan = json.loads((paths.generated / "plan.json").read_text())
@@ -109,6 +111,8 @@ def _record(context: RunContext, paths: ModelPaths, result: Any) -> dict[str, An
     ]
     sizes = build["sizes"]
     cycles = result.cycles_estimated
+    seconds = None if cycles is None else cycles / target.clock_hz
+    energy = estimate_energy(target, seconds)
     return {
         "format": 1,
         "model": paths.name,
@@ -127,7 +131,9 @@ def _record(context: RunContext, paths: ModelPaths, result: Any) -> dict[str, An
         ],
         "cycles_estimated": cycles,
         "clock_hz": target.clock_hz,
-        "latency_estimated_ms": None if cycles is None else cycles / target.clock_hz * 1000,
+        "latency_estimated_ms": None if seconds is None else seconds * 1000,
+        "energy_estimated_uj": None if energy is None else energy.microjoules,
+        "energy_source": None if energy is None else energy.source,
         "layers": layers,
         "ram": {
             "arena": sizes["arena"],
@@ -143,7 +149,7 @@ def _record(context: RunContext, paths: ModelPaths, result: Any) -> dict[str, An
         },
         "memory": {
             "flash": target.flash.length if target.flash else None,
-            "ram": target.ram.length if target.ram else None,
+            "ram": target.ram_bytes if target.ram else None,
         },
         "tflite_bytes": paths.tflite.stat().st_size,
         "hashes": {

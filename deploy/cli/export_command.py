@@ -7,25 +7,57 @@ import typer
 
 from deploy.cli.console import say
 from deploy.cli.context import ModelOption, ModelPaths, RunContext, RunFolder
+from deploy.cli.quantizing import METHODS, ROADS, Settings, choose
+from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.stamps import Stamp, hash_file
 
 NO_ARGS_IS_HELP = True
 
 
-def stage(context: RunContext, *, calibration_samples: int | None = None) -> None:
-    """Quantize and write model.tflite and model.json of each model."""
+def stage(
+    context: RunContext,
+    *,
+    method: str | None = None,
+    calibration: str | None = None,
+    calibration_samples: int | None = None,
+    max_drop: float | None = None,
+    via: str = "writer",
+) -> None:
+    """Quantize and write model.tflite and model.json of each model.
+
+    Arguments that are None follow the recipe.
+    """
+    recipe = context.recipe.quantization
+    if method not in (None, *METHODS):
+        raise DeployError(f"unknown method '{method}'; choose one of {', '.join(METHODS)}")
+    if via not in ROADS:
+        raise DeployError(f"unknown road '{via}'; choose one of {', '.join(ROADS)}")
+    first = Settings(
+        method or recipe.method,
+        calibration or recipe.calibration,
+        calibration_samples or recipe.calibration_samples,
+        via,
+    )
+    budget = recipe.max_drop if max_drop is None else max_drop
+    plain = budget is None and (first.method, first.calibration) == (METHODS[0], "min-max")
+    if via != "writer" and not plain:
+        # TensorFlow's converter quantizes in one way only: after training, from min and max.
+        raise DeployError(
+            f"--via {via} only knows post-training quantization with min-max ranges; "
+            "leave --via out, or set neither method, calibration nor max_drop"
+        )
     for paths in context.models:
         context.need(paths.contracted, "contract")
-        quantization = context.recipe.quantization
-        samples = calibration_samples or quantization.calibration_samples
         stamp = Stamp(
             paths.folder,
             "export",
             inputs=[paths.contracted],
             settings={
-                "quantization": quantization.model_dump(),
-                "samples": samples,
+                "quantization": recipe.model_dump(),
+                "first": first.label,
+                "samples": first.samples,
+                "max_drop": budget,
                 "data": context.dataset.fingerprint(),
             },
             outputs=[paths.tflite, paths.model_json],
@@ -34,36 +66,21 @@ def stage(context: RunContext, *, calibration_samples: int | None = None) -> Non
             say("export", f"{paths.name}: up to date")
             continue
         stamp.clear()
-        _export(context, paths, samples)
+        _export(context, paths, first, budget)
         stamp.write()
 
 
-def _export(context: RunContext, paths: ModelPaths, samples: int) -> None:
-    from deploy.export import export
-    from deploy.model_io import calibration_images, input_quantization, load_model
+def _export(
+    context: RunContext, paths: ModelPaths, first: Settings, max_drop: float | None
+) -> None:
+    from deploy.model_io import input_quantization
 
-    trained = load_model(paths.contracted)
-    scale, zero_point = input_quantization(trained.preprocess)
-    hashes = {
-        "recipe": hash_file(context.folder / "recipe.toml"),
-        "checkpoint": hash_file(paths.contracted),
-        "data": context.dataset.fingerprint(),
-    }
-    exported = export(
-        trained.module,
-        calibration_images(context.dataset, samples),
-        input_scale=scale,
-        input_zero_point=zero_point,
-        calibration_method=context.recipe.quantization.calibration,
-        metadata={
-            "netbooster.labels": json.dumps(trained.labels),
-            "netbooster.preprocess": json.dumps(trained.preprocess.to_dict(), sort_keys=True),
-            "netbooster.checkpoint_sha256": hashes["checkpoint"],
-        },
-    )
-    for warning in exported.warnings:
+    quantized = choose(context, paths, first, max_drop)
+    trained, settings = quantized.network, quantized.settings
+    for warning in quantized.result.warnings if quantized.result else ():
         say("export", f"{paths.name}: warning: {warning}")
-    flatbuffer = exported.flatbuffer
+    flatbuffer = quantized.flatbuffer
+    scale, zero_point = input_quantization(trained.preprocess)
     write_atomic(paths.tflite, flatbuffer)
     model = {
         "format": 1,
@@ -77,14 +94,20 @@ def _export(context: RunContext, paths: ModelPaths, samples: int) -> None:
             "float_test": trained.accuracy.get("test"),
         },
         "quantization": {
-            "method": context.recipe.quantization.method,
-            "calibration": context.recipe.quantization.calibration,
-            "calibration_samples": samples,
+            "method": settings.method,
+            "calibration": settings.calibration,
+            "calibration_samples": settings.samples,
+            "via": settings.via,
+            "max_drop": max_drop,
+            "tried": list(quantized.tried),
         },
-        "hashes": hashes | {"tflite": hash_file(paths.tflite)},
+        "hashes": quantized.hashes | {"tflite": hash_file(paths.tflite)},
     }
     write_atomic(paths.model_json, json.dumps(model, indent=1) + "\n")
-    say("export", f"{paths.name}: {paths.tflite} ({len(flatbuffer):,} bytes, int8)")
+    say(
+        "export",
+        f"{paths.name}: {paths.tflite} ({len(flatbuffer):,} bytes, int8, {settings.label})",
+    )
 
 
 def command(
@@ -94,12 +117,36 @@ def command(
         int | None,
         typer.Option(min=1, help="Training images that set the ranges. Default: the recipe's."),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(help="min-max, percentile, entropy or mse. Default: the recipe's."),
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option(help=f"{', '.join(METHODS)}. Default: the recipe's.")
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0, help="Points of validation accuracy that int8 may lose."),
+    ] = None,
+    via: Annotated[
+        str,
+        typer.Option(help="writer (ours), or onnx2tf: ONNX and TensorFlow, extra [onnx]."),
+    ] = "writer",
 ) -> None:
     """Write RUN/MODEL/model.tflite: int8 in and out, per-channel weights, TFLM operators only.
 
     The ranges of the activations come from training images; preprocessing and labels travel in
-    the file and in model.json.
+    the file and in model.json. With `--max-drop 0.5` the methods are tried in order of cost
+    (calibration, equalization with bias correction, quantization-aware fine-tuning) and the first
+    that loses no more than half a point of validation accuracy, in the generated C, is taken.
     """
     context = RunContext.open(run, model=model)
-    stage(context, calibration_samples=calibration_samples)
+    stage(
+        context,
+        method=method,
+        calibration=calibration,
+        calibration_samples=calibration_samples,
+        max_drop=max_drop,
+        via=via,
+    )
     say("export", f"done; next: netbooster compile {run}")

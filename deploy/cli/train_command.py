@@ -17,15 +17,20 @@ def open_new(recipe_name: str, output: Path | None) -> RunContext:
     from netbooster.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
-    return RunContext(recipe, output or Path("runs") / recipe.name)
+    only = recipe.arm if recipe.method is not None else None
+    return RunContext(recipe, output or Path("runs") / recipe.name, only=only)
 
 
 def stage(context: RunContext) -> None:
     """Train what is not trained yet."""
+    from netbooster.arms import train_method
     from netbooster.pipeline import train_netbooster, train_vanilla
 
     _ = context.dataset  # bad data is told before the first step
     context.folder.mkdir(parents=True, exist_ok=True)
+    if context.recipe.method is not None:
+        train_method(context.recipe, context.folder, device=context.device, console=console)
+        return
     if context.only in (None, "vanilla"):
         train_vanilla(context.recipe, context.folder, device=context.device, console=console)
     if context.only in (None, "boosted"):
@@ -44,10 +49,16 @@ def command(
 
     Both take the same number of optimizer steps. Checkpoints are written on the way: after a
     kill the same command goes on from the last one. Metrics go to RUN/MODEL/metrics.jsonl.
+
+    On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli train RECIPE --device cuda`; the
+    processes share out the recipe's batch.
     """
+    from netbooster.distributed import is_writer
+
     context = open_new(recipe, output)
-    context.only = model
+    context.only = model or context.only
     context.device = device
     context.check_model()
     stage(context)
-    say("train", f"done; next: netbooster contract {context.folder}")
+    if is_writer():
+        say("train", f"done; next: netbooster contract {context.folder}")

@@ -6,10 +6,9 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from deploy.codegen.plan import Plan
-from deploy.graph.ir import Graph
+from deploy.codegen.plan import Plan, PlannedLayer
 from deploy.graph.layer import Constant, Layer, Requantization
-from deploy.schedule import MemoryPlan
+from deploy.schedule import Flow, Ring, Schedule, plane_rows, stream_layers
 
 VALUES_A_LINE = 24
 
@@ -66,7 +65,9 @@ def _field(value: Any, constant_name: str) -> str:
             f"{value.minimum}, {value.maximum}, {int(value.fast)}}}"
         )
     if isinstance(value, tuple):
-        return "{" + ", ".join(str(v) for v in value) + "}"
+        return "{" + ", ".join(_field(v, constant_name) for v in value) + "}"
+    if isinstance(value, Ring):
+        return f"{{{value.rows}, {value.shift}}}"
     return str(value)
 
 
@@ -74,22 +75,41 @@ def _constant_name(number: int, field: str) -> str:
     return f"nb_{number:03d}_{field}"
 
 
-def _call(number: int, layer: Layer, memory: MemoryPlan) -> str:
-    arguments = [f"&params_{number:03d}"]
-    offsets = [memory.offsets[i] for i in layer.inputs + layer.outputs]
-    types = ["const int8_t *"] * len(layer.inputs) + ["int8_t *"] * len(layer.outputs)
-    for ctype, offset in zip(types, offsets, strict=True):
-        arguments.append(f"({ctype})(nb_arena + {offset})")
-    if number in memory.scratch_offsets:
-        arguments.append(f"nb_arena + {memory.scratch_offsets[number]}")
+def _call(layer: Layer, planned: PlannedLayer) -> str:
+    arguments = [f"&params_{planned.index:03d}"]
+    if layer.rows is not None:
+        arguments += ["first", "last"]
+    for ctype, extents in (("const int8_t *", planned.inputs), ("int8_t *", planned.outputs)):
+        arguments += [f"({ctype})(nb_arena + {extent.offset})" for extent in extents]
+    if layer.scratch_bytes:
+        arguments.append(f"nb_arena + {planned.scratch_offset}")
     return f"{layer.kernel}({', '.join(arguments)})"
 
 
-def emit_files(graph: Graph, layers: list[Layer], memory: MemoryPlan, plan: Plan) -> dict[str, str]:
+def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> dict[str, Any]:
+    """The kernel's parameters, with the rings and what else depends on the schedule."""
+    fields: dict[str, Any] = dict(layer.params)
+    if layer.rows is None:
+        return fields
+
+    def ring(index: int) -> Ring:
+        whole = Ring(flow.graph.tensors[index].height)
+        return schedule.timeline.rings.get(flow.place_of[index], whole)
+
+    rings = tuple(ring(index) for index in layer.inputs)
+    fields["in"] = rings if len(rings) > 1 else rings[0]
+    fields["out"] = ring(layer.outputs[0])
+    rows = plane_rows(layer, planned.batch if planned.stream >= 0 else None)
+    if rows is not None:
+        fields["rows"] = rows
+    return fields
+
+
+def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
     """File name to text for every generated file."""
     constants = [
         {"name": _constant_name(number, field), "ctype": constant.ctype, "data": constant.data}
-        for number, layer in enumerate(layers)
+        for number, layer in enumerate(flow.layers)
         for field, constant in layer.constants()
     ]
     calls = [
@@ -97,20 +117,30 @@ def emit_files(graph: Graph, layers: list[Layer], memory: MemoryPlan, plan: Plan
             "symbol": planned.symbol,
             "comment": f"{layer.kind} -> {planned.output_shape}, {layer.macs} MACs",
             "name": layer.name,
+            "arguments": "uint32_t first, uint32_t last" if layer.rows else "void",
+            "whole": f"0, {flow.height(number)}" if layer.rows else "",
             "params_type": layer.params_type,
             "params": f"params_{number:03d}",
             "fields": [
                 (key, _field(value, _constant_name(number, key)))
-                for key, value in layer.params.items()
+                for key, value in _fields(flow, schedule, layer, planned).items()
             ],
-            "call": _call(number, layer, memory),
+            "call": _call(layer, planned),
         }
-        for number, (layer, planned) in enumerate(zip(layers, plan.layers, strict=True))
+        for number, (layer, planned) in enumerate(zip(flow.layers, plan.layers, strict=True))
     ]
+    streams = [segment for segment in schedule.segments if segment.batches]
     context = {
         "plan": plan,
         "constants": constants,
         "layers": calls,
+        "segments": [(s.first, streams.index(s) if s.batches else -1) for s in schedule.segments],
+        "streams": [
+            {"layers": stream_layers(flow, segment), "planned": planned}
+            for segment, planned in zip(streams, plan.streams, strict=True)
+        ],
+        "row_bytes": plan.input.bytes // flow.graph.tensors[plan.input.index].height,
+        "input_rows": flow.graph.tensors[plan.input.index].height,
         "types": {"int8": "NB_INT8", "uint8": "NB_UINT8"},
         "arena_size": max(plan.arena_bytes, 1),
     }

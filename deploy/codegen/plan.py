@@ -6,9 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import DeployError
-from deploy.graph.ir import Graph, Tensor
-from deploy.graph.layer import Layer
-from deploy.schedule import MemoryPlan
+from deploy.schedule import Flow, Schedule, scratch_bytes
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,10 @@ class Extent:
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """An activation tensor; ``first`` and ``last`` are the layers between which it is alive."""
+    """An activation tensor; ``first`` and ``last`` are the layers between which it is alive.
+
+    ``rows`` of it lie in the arena at a time, in ``resident_bytes``.
+    """
 
     index: int
     name: str
@@ -29,6 +30,8 @@ class PlannedTensor:
     shape: list[int]
     bytes: int
     offset: int
+    resident_bytes: int
+    rows: int
     first: int
     last: int
     scale: float
@@ -37,7 +40,11 @@ class PlannedTensor:
 
 @dataclass(frozen=True)
 class PlannedLayer:
-    """One kernel call; ``operator`` is its number in the .tflite file."""
+    """One kernel call; ``operator`` is its number in the .tflite file.
+
+    ``stream`` is the number of the stream that it belongs to, -1 where it makes its whole map at
+    once; ``batch`` are the output rows that it makes at a time.
+    """
 
     index: int
     operator: int
@@ -53,6 +60,19 @@ class PlannedLayer:
     scratch_bytes: int
     weight_bytes: int
     table_bytes: int
+    stream: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class PlannedStream:
+    """Layers ``first`` to ``last`` - 1, run a few rows at a time; ``state_offset`` is where the
+    arena keeps how far each has come."""
+
+    first: int
+    last: int
+    pushed: bool
+    state_offset: int
 
 
 @dataclass(frozen=True)
@@ -63,7 +83,9 @@ class Plan:
     name: str
     tflite_sha256: str
     schedule: str
+    input_mode: str
     arena_bytes: int
+    arena_lower_bound: int
     arena_peak_layer: int
     weights_bytes: int
     tables_bytes: int
@@ -73,6 +95,7 @@ class Plan:
     outputs: list[PlannedTensor]
     layers: list[PlannedLayer]
     tensors: list[PlannedTensor]
+    streams: list[PlannedStream]
 
     def to_dict(self) -> dict[str, Any]:
         """The content of plan.json."""
@@ -112,8 +135,9 @@ class Plan:
                 key: [PlannedTensor(**t) for t in raw[key]]
                 for key in ("inputs", "outputs", "tensors")
             }
+            streams = [PlannedStream(**stream) for stream in raw["streams"]]
             return cls(**{
-                **raw, **lists, "layers": layers,
+                **raw, **lists, "layers": layers, "streams": streams,
                 "input": PlannedTensor(**raw["input"]), "output": PlannedTensor(**raw["output"]),
             })  # fmt: skip
         except (KeyError, TypeError) as error:
@@ -122,48 +146,77 @@ class Plan:
             ) from error
 
 
-def make_plan(graph: Graph, layers: list[Layer], memory: MemoryPlan, schedule: str) -> Plan:
-    """The plan of ``layers`` (aliases left out) placed by ``memory``."""
+def make_plan(flow: Flow, schedule: Schedule) -> Plan:
+    """What plan.json says about a schedule."""
+    graph, timeline = flow.graph, schedule.timeline
+    offset_of = {
+        index: offset
+        for buffer, offset in zip(timeline.buffers, schedule.offsets, strict=True)
+        for index in buffer.places
+    }
+    others = {
+        buffer.layer: offset
+        for buffer, offset in zip(timeline.buffers, schedule.offsets, strict=True)
+        if buffer.layer is not None
+    }
 
-    def planned(tensor: Tensor) -> PlannedTensor:
+    def planned(index: int) -> PlannedTensor:
+        tensor = graph.tensors[index]
+        number = flow.place_of[index]
+        place = flow.places[number]
+        ring = timeline.rings.get(number)
+        last = max((reader for reader, _ in place.readers), default=-1)
         quantization = tensor.quantization
-        first, last = memory.lifetimes[tensor.index]
         return PlannedTensor(
             tensor.index, tensor.name, tensor.dtype.numpy, list(tensor.shape), tensor.bytes,
-            memory.offsets[tensor.index], first, last,
+            offset_of[number], ring.rows * place.row_bytes if ring else tensor.bytes,
+            ring.rows if ring else tensor.height,
+            -1 if place.producer is None else place.producer,
+            len(flow.layers) if place.is_output else last,
             quantization.scales[0] if quantization else 0.0,
             quantization.zero_points[0] if quantization else 0,
         )  # fmt: skip
 
-    def extents(indices: tuple[int, ...]) -> list[Extent]:
-        return [Extent(memory.offsets[i], graph.tensors[i].bytes) for i in indices]
+    tensors = {index: planned(index) for index in sorted(flow.place_of)
+               if flow.place_of[index] in offset_of}  # fmt: skip
 
-    planned_layers = [
-        PlannedLayer(
-            number, layer.operator, layer.name, layer.kind, layer.kernel, f"nb_layer_{number:03d}",
-            layer.macs, list(graph.tensors[layer.outputs[0]].shape),
-            extents(layer.inputs), extents(layer.outputs),
-            memory.scratch_offsets.get(number, 0), layer.scratch_bytes,
-            layer.bytes_of("weights"), layer.bytes_of("tables"),
-        )
-        for number, layer in enumerate(layers)
-    ]  # fmt: skip
-    tensors = [planned(graph.tensors[i]) for i in sorted(memory.offsets)]
-    inputs = [planned(graph.tensors[i]) for i in graph.inputs]
-    outputs = [planned(graph.tensors[i]) for i in graph.outputs]
+    def extents(indices: tuple[int, ...]) -> list[Extent]:
+        return [Extent(tensors[i].offset, tensors[i].resident_bytes) for i in indices]
+
+    streams = [segment for segment in schedule.segments if segment.batches]
+    layers = []
+    for number, layer in enumerate(flow.layers):
+        stream = next((i for i, s in enumerate(streams) if s.first <= number < s.last), -1)
+        batch = streams[stream].batches[number - streams[stream].first] if stream >= 0 else None
+        layers.append(
+            PlannedLayer(
+                number, layer.operator, layer.name, layer.kind, layer.kernel,
+                f"nb_layer_{number:03d}", layer.macs,
+                list(graph.tensors[layer.outputs[0]].shape),
+                extents(layer.inputs), extents(layer.outputs),
+                others.get(number, 0), scratch_bytes(layer, batch),
+                layer.bytes_of("weights"), layer.bytes_of("tables"),
+                stream, flow.height(number) if batch is None else batch,
+            )
+        )  # fmt: skip
+    inputs = [tensors[i] for i in graph.inputs]
+    outputs = [tensors[i] for i in graph.outputs]
     return Plan(
         format=1,
         name=graph.name,
         tflite_sha256=graph.sha256,
-        schedule=schedule,
-        arena_bytes=memory.arena_bytes,
-        arena_peak_layer=memory.peak_layer,
-        weights_bytes=sum(layer.weight_bytes for layer in planned_layers),
-        tables_bytes=sum(layer.table_bytes for layer in planned_layers),
+        schedule=schedule.kind,
+        input_mode="rows" if schedule.pushed else "image",
+        arena_bytes=schedule.arena_bytes,
+        arena_lower_bound=schedule.lower_bound,
+        arena_peak_layer=max(timeline.steps[schedule.peak_step].layer, 0),
+        weights_bytes=sum(layer.weight_bytes for layer in layers),
+        tables_bytes=sum(layer.table_bytes for layer in layers),
         input=inputs[0],
         output=outputs[0],
         inputs=inputs,
         outputs=outputs,
-        layers=planned_layers,
-        tensors=tensors,
+        layers=layers,
+        tensors=list(tensors.values()),
+        streams=[PlannedStream(s.first, s.last, s.pushed, others[-1 - s.first]) for s in streams],
     )

@@ -112,10 +112,13 @@ class QemuSession:
     counting: str
 
     def __init__(self, target: Target, elf: Path, *, plugin: bool = True) -> None:
-        if target.emulator is None:
-            raise DeployError(f"target {target.name} has no emulator; see `netbooster targets`")
+        if target.emulator is None or target.emulator.qemu_machine is None:
+            raise DeployError(
+                f"target {target.name} has no emulator of QEMU's; see `netbooster targets`"
+            )
         self._target = target
         self._machine = target.emulator.qemu_machine
+        self._serial = target.emulator.qemu_serial
         self._elf_path = elf
         self._want_plugin = plugin
         self._qemu = find_qemu()
@@ -237,7 +240,8 @@ class QemuSession:
         if self._process is not None:
             self._process.close()
         command = [self._qemu, "-machine", self._machine, "-kernel", str(self._elf_path)]
-        command += ["-nodefaults", "-display", "none", "-monitor", "none", "-serial", "stdio"]
+        command += ["-nodefaults", "-display", "none", "-monitor", "none"]
+        command += ["-serial", "null"] * self._serial + ["-serial", "stdio"]
         self._process = EmulatorProcess([*command, *arguments], self.emulator)
         self.link = DeviceLink(self._process)
         self.banner = self.link.wait_for_banner(_BOOT_SECONDS)
@@ -253,18 +257,39 @@ class QemuSession:
 
     def _next_count(self) -> dict[str, Any]:
         lines = self._path("counts.jsonl").read_text().splitlines()
-        if len(lines) != self._read_lines + 1:
+        records = [json.loads(line) for line in lines[self._read_lines :]]
+        expected = 1 + int(self.banner.get("pushed_rows", 0))  # a record for each row, and the end
+        if len(records) != expected:
             raise DeployError(
-                f"{self.emulator}: the counter wrote {len(lines) - self._read_lines} records for "
-                "one inference; the firmware's markers are missing: build it again"
+                f"{self.emulator}: the counter wrote {len(records)} records for one inference of "
+                f"{expected}; the firmware's markers are missing: build it again"
             )
-        self._read_lines += 1
-        count: dict[str, Any] = json.loads(lines[-1])
+        self._read_lines = len(lines)
+        count = _sum_counts(records)
         for layer in count["layers"]:
             layer["symbol"] = self._layers[layer.pop("index")]
         if self._target.cycles is None:
             count["cycles_estimated"] = None
         return count
+
+
+def _sum_counts(records: list[dict[str, Any]]) -> dict[str, Any]:
+    """One record from those of an inference that was interrupted to wait for rows."""
+    total: dict[str, Any] = {
+        key: sum(record[key] for record in records)
+        for key in ("instructions", "cycles_estimated", "branches_taken")
+    }
+    total["outside"] = _add_up([record["outside"] for record in records])
+    layers: dict[int, list[dict[str, int]]] = {}
+    for record in records:
+        for layer in record["layers"]:
+            layers.setdefault(layer["index"], []).append(layer)
+    total["layers"] = [{**_add_up(layers[index]), "index": index} for index in sorted(layers)]
+    return total
+
+
+def _add_up(parts: list[dict[str, int]]) -> dict[str, int]:
+    return {key: sum(part[key] for part in parts) for key in parts[0]}
 
 
 def run_images(

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import warnings as python_warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from torch import nn
 
 from deploy.errors import DeployError
-from deploy.export.calibrate import METHODS, calibrate, check_images
-from deploy.export.ir import Quantization
+from deploy.export.bias_correction import corrected_biases
+from deploy.export.calibrate import METHODS, calibrate, channel_maxima, check_images
+from deploy.export.equalize import equalize
+from deploy.export.ir import Graph, Quantization, Tensor
 from deploy.export.quantize import Range, assign_quantization, representable
 from deploy.export.trace import trace
-from deploy.export.writer import FlatbufferWriter
+from deploy.export.writer import FlatbufferWriter, FloatWriter
 
 __all__ = [
     "METHODS",
@@ -53,11 +56,20 @@ class TensorRecord:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The flatbuffer, what to know about it, and where each tensor comes from."""
+    """The flatbuffer, what to know about it, and where each tensor comes from.
+
+    ``graph`` is the float network that was quantized (batch norms folded, channels equalized); its
+    tensors have the names of the flatbuffer's.
+    """
 
     flatbuffer: bytes
     warnings: tuple[str, ...]
     tensors: tuple[TensorRecord, ...]
+    graph: Graph
+
+    def float_flatbuffer(self) -> bytes:
+        """The same network in float32, for TFLite on a desktop."""
+        return _write(FloatWriter(), self.graph, {})
 
 
 def export_tflite(
@@ -93,6 +105,9 @@ def export(
     percentile: float = 99.99,
     metadata: Mapping[str, str] | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    equalization: bool = False,
+    bias_correction: bool = False,
+    activations: Mapping[str, tuple[float, int]] | None = None,
 ) -> ExportResult:
     """Quantize ``model`` and write it as a flatbuffer for TensorFlow Lite Micro.
 
@@ -109,6 +124,10 @@ def export(
         percentile: for the method of that name, in percent.
         metadata: text entries that travel in the file.
         input_shape: (C, H, W) that the images must have; None accepts any.
+        equalization: bring channels to similar ranges first (``equalize``).
+        bias_correction: take the mean rounding error out of the biases (``bias_correction``).
+        activations: scale and zero point of every activation by its name, from quantization-aware
+            training; ranges of the calibration images are then only recorded.
 
     Raises:
         DeployError: one line that names the layer or the calibration set, and the remedy.
@@ -123,13 +142,18 @@ def export(
         )
     source = _input_quantization(calibration, input_scale, input_zero_point)
     graph = trace(model, shape)
+    if equalization:
+        equalize(graph, channel_maxima(graph, calibration))
     ranges = calibrate(graph, calibration, method=calibration_method, percentile=percentile)
-    quantization = assign_quantization(graph, ranges, source)
-    writer = FlatbufferWriter(quantization)
-    writer.activation(graph.input)
-    for op in graph.ops:
-        op.emit(writer, quantization)
-    flatbuffer = writer.finish(graph.input, graph.outputs, metadata or {})
+    given = None
+    if activations is not None:
+        given = {name: _given(name, *pair) for name, pair in activations.items()}
+    quantization = assign_quantization(graph, ranges, source, given)
+    correction = (
+        corrected_biases(graph, calibration, quantization) if bias_correction else nullcontext()
+    )
+    with correction:
+        flatbuffer = _write(FlatbufferWriter(quantization), graph, metadata or {}, quantization)
     origins = {op.output: (op.operator, tuple(op.layers)) for op in graph.ops}
     records = []
     for tensor in graph.tensors():
@@ -146,7 +170,31 @@ def export(
                 ranges[tensor],
             )
         )
-    return ExportResult(flatbuffer, tuple(graph.warnings), tuple(records))
+    return ExportResult(flatbuffer, tuple(graph.warnings), tuple(records), graph)
+
+
+def _write(
+    writer: FlatbufferWriter,
+    graph: Graph,
+    metadata: Mapping[str, str],
+    quantization: Mapping[Tensor, Quantization] | None = None,
+) -> bytes:
+    if quantization is None:
+        # Float operators ask for a quantization, but nothing of it is written.
+        quantization = {tensor: Quantization.of(1.0, 0) for tensor in graph.tensors()}
+    writer.activation(graph.input)
+    for op in graph.ops:
+        op.emit(writer, quantization)
+    return writer.finish(graph.input, graph.outputs, metadata)
+
+
+def _given(name: str, scale: float, zero_point: int) -> Quantization:
+    if not (np.isfinite(scale) and scale > 0 and -128 <= zero_point <= 127):
+        raise DeployError(
+            f"layer '{name}': given scale {scale} and zero point {zero_point} are no int8 "
+            "quantization: the scale must be positive, the zero point in [-128, 127]"
+        )
+    return Quantization.of(scale, zero_point)
 
 
 def _input_quantization(

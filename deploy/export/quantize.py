@@ -75,15 +75,22 @@ def quantize_weights(
 
 
 def assign_quantization(
-    graph: Graph, ranges: Mapping[Tensor, Range], input_quantization: Quantization
+    graph: Graph,
+    ranges: Mapping[Tensor, Range],
+    input_quantization: Quantization,
+    given: Mapping[str, Quantization] | None = None,
 ) -> dict[Tensor, Quantization]:
     """Scale and zero point of every activation.
+
+    ``given`` (by tensor name, from quantization-aware training) takes the place of ranges; every
+    tensor that TFLite leaves free must then be in it, or be tied to one that is.
 
     Tensors that an operator ties together (pooling, padding, concatenation copy codes) share one
     quantization: the prescribed one if there is one, otherwise that of the union of their ranges.
 
     Raises:
-        DeployError: two prescribed quantizations meet, or a range cannot be represented.
+        DeployError: two prescribed quantizations meet, one is missing in ``given``, or a range
+            cannot be represented.
     """
     fixed: dict[Tensor, Quantization] = {graph.input: input_quantization}
     for op in graph.ops:
@@ -93,6 +100,13 @@ def assign_quantization(
     result: dict[Tensor, Quantization] = {}
     for group in _groups(graph):
         prescribed_here = [fixed[tensor] for tensor in group if tensor in fixed]
+        if given is not None and not prescribed_here:
+            prescribed_here = [given[tensor.name] for tensor in group if tensor.name in given]
+            if not prescribed_here:
+                raise DeployError(
+                    f"layer '{group[0].name}' has no given scale: quantization-aware training "
+                    "did not see it; train again with this version"
+                )
         values = ranges[group[0]]
         for tensor in group[1:]:
             values = values.union(ranges[tensor])
@@ -101,10 +115,11 @@ def assign_quantization(
             if not all(quantization.same_as(other) for other in prescribed_here):
                 raise DeployError(
                     f"tensors {', '.join(t.name for t in group)} must share one scale, but "
-                    "softmax, sigmoid or the input prescribe different ones; "
+                    "softmax, sigmoid, the input or training prescribe different ones; "
                     "concatenate something else"
                 )
-            _warn_if_clipped(graph, group, values, quantization)
+            if given is None:  # training clips on purpose
+                _warn_if_clipped(graph, group, values, quantization)
         else:
             try:
                 quantization = activation_quantization(values)

@@ -8,7 +8,7 @@ weights). The bytes depend on nothing but the content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -16,9 +16,14 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from deploy.export.ir import Quantization, Tensor
+from deploy.export.quantize import quantize_weights
 
 _ALIGNMENT = 16
-_TYPES = {np.dtype(np.int8): schema.TensorType.INT8, np.dtype(np.int32): schema.TensorType.INT32}
+_TYPES = {
+    np.dtype(np.int8): schema.TensorType.INT8,
+    np.dtype(np.int32): schema.TensorType.INT32,
+    np.dtype(np.float32): schema.TensorType.FLOAT32,
+}
 
 
 class _Buffer(schema.BufferT):
@@ -99,7 +104,35 @@ class FlatbufferWriter:
             self._tables[key] = index
         return index
 
-    def bias(
+    def parameters(
+        self,
+        layer: str,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        source: Tensor,
+        *,
+        arrange: Callable[[np.ndarray], np.ndarray],
+        axis: int | None,
+    ) -> list[int]:
+        """Add weight and bias of a layer and answer with their indices.
+
+        Args:
+            weight, bias: float64, output channels first.
+            source: the activation that the layer reads.
+            arrange: brings an array of the weight's shape into TFLite's layout.
+            axis: of the output channels in that layout; None quantizes per tensor.
+        """
+        own = self._quantization[source]
+        codes, scales, bias_codes = quantize_weights(
+            weight, bias, float(own.scale[0]), per_channel=axis is not None
+        )
+        weights = Quantization(scales, 0, axis=axis or 0)
+        return [
+            self.constant(f"{layer}/weight", arrange(codes), weights),
+            self._bias(f"{layer}/bias", bias_codes, own, weights),
+        ]
+
+    def _bias(
         self, name: str, codes: np.ndarray, source: Quantization, weights: Quantization
     ) -> int:
         """Add an int32 bias of scale input * weights."""
@@ -166,6 +199,36 @@ class FlatbufferWriter:
             tensor.quantization = _QuantizationParameters(quantization, self._zero_points)
         self._tensors.append(tensor)
         return len(self._tensors) - 1
+
+
+class FloatWriter(FlatbufferWriter):
+    """The same operators in float32: what TFLite would compute without quantization."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def activation(self, tensor: Tensor) -> int:
+        """The index of a float32 activation."""
+        if tensor not in self._activations:
+            kind = schema.TensorType.FLOAT32
+            self._activations[tensor] = self._add(tensor.name, tensor.shape, kind, 0, None)
+        return self._activations[tensor]
+
+    def parameters(
+        self,
+        layer: str,
+        weight: np.ndarray,
+        bias: np.ndarray,
+        source: Tensor,
+        *,
+        arrange: Callable[[np.ndarray], np.ndarray],
+        axis: int | None,
+    ) -> list[int]:
+        """Add float32 weight and bias."""
+        return [
+            self.constant(f"{layer}/weight", arrange(weight).astype(np.float32)),
+            self.constant(f"{layer}/bias", bias.astype(np.float32)),
+        ]
 
 
 def _operator_code(name: str, version: int) -> Any:

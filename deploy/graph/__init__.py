@@ -1,9 +1,9 @@
 """From .tflite bytes to a typed, checked graph, and from its operators to kernel calls."""
 
 from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
-from deploy.graph.layer import Constant, Layer, Requantization
+from deploy.graph.layer import Constant, Layer, Requantization, RowWindow
 from deploy.graph.ops import find_operator, supported_operators
-from deploy.graph.reader import read_graph
+from deploy.graph.reader import parse_graph, read_graph
 
 __all__ = [
     "Constant",
@@ -13,8 +13,10 @@ __all__ = [
     "Operator",
     "Quantization",
     "Requantization",
+    "RowWindow",
     "Tensor",
     "lower_graph",
+    "parse_graph",
     "read_graph",
     "supported_operators",
 ]

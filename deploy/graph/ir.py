@@ -72,6 +72,14 @@ class Tensor:
         return self.elements * self.dtype.size
 
     @property
+    def height(self) -> int:
+        """Rows in which it can be computed: an image's height; anything else is one row."""
+        shape = self.shape
+        if len(shape) == 4 and shape[0] == 1:
+            return shape[1]
+        return shape[0] if len(shape) == 3 else 1
+
+    @property
     def label(self) -> str:
         """How messages call it."""
         return f"tensor {self.index} ({self.name!r})"

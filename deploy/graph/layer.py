@@ -35,6 +35,19 @@ class Requantization:
     fast: bool
 
 
+@dataclass(frozen=True)
+class RowWindow:
+    """Which input rows an output row needs, for layers that can compute some rows only.
+
+    Output row y needs the input rows from ``y * stride - before``, ``extent`` of them; those
+    outside of the input are padding.
+    """
+
+    stride: int = 1
+    extent: int = 1
+    before: int = 0
+
+
 FieldValue = int | Constant | Requantization | tuple[int, ...]
 
 
@@ -43,9 +56,10 @@ class Layer:
     """One kernel call.
 
     ``inputs`` and ``outputs`` are activation tensors. ``in_place`` lists the positions in
-    ``inputs`` whose memory the output may take over, starting at the same address, when nothing
-    else needs that input any more. ``alias`` marks a layer without code whose output is its input's
-    memory. ``scratch_bytes`` is needed only while the layer runs.
+    ``inputs`` whose memory the output may take over when nothing else needs that input any more:
+    starting at the same address, or before it unless ``in_place_exactly``. ``alias`` marks a layer
+    without code whose output is its input's memory. ``scratch_bytes`` is needed only while the
+    layer runs. ``rows`` is set where the kernel can compute a range of output rows.
     """
 
     operator: int
@@ -59,7 +73,9 @@ class Layer:
     macs: int = 0
     scratch_bytes: int = 0
     in_place: tuple[int, ...] = ()
+    in_place_exactly: bool = False
     alias: bool = False
+    rows: RowWindow | None = None
 
     def constants(self) -> list[tuple[str, Constant]]:
         """The constant arrays of the layer by field name, in a fixed order."""

@@ -31,6 +31,35 @@ def read_graph(data: bytes, name: str) -> Graph:
         DeployError: the bytes are not a TFLite model, break the format, hold an operator that is
             not supported, or are not quantized to int8.
     """
+    graph = parse_graph(data, name)
+    _refuse_float(graph)
+    for op in graph.operators:
+        _refuse_unknown(graph, op)
+    _check_flow(graph)
+    for op in graph.operators:
+        module = find_operator(op.kind)
+        assert module is not None  # _refuse_unknown has passed
+        module.check(graph, op)
+        expected = module.infer(graph, op)
+        actual = graph.output(op).shape
+        if expected != actual:
+            raise graph.error(
+                op,
+                f"output {graph.output(op).label} is declared as {list(actual)} but must be "
+                f"{list(expected)}; export the model again",
+            )
+    return graph
+
+
+def parse_graph(data: bytes, name: str) -> Graph:
+    """Read any model for looking at it: float ones and unknown operators too.
+
+    Indices can be trusted; operators that the compiler does not know have no attributes, and
+    nothing is checked that only the compiler needs.
+
+    Raises:
+        DeployError: the bytes are not a TFLite model or break the format.
+    """
     buffer = FlatBuffer(data, name)
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise DeployError(f"{name}: not a TFLite model (no TFL3 identifier); give a .tflite file")
@@ -54,23 +83,38 @@ def read_graph(data: bytes, name: str) -> Graph:
     operators = []
     for index, table in enumerate(_limited(subgraph, 3, MAX_OPERATORS, "operators")):
         operators.append(_read_operator(name, index, table, codes, tensors))
-    graph = Graph(
-        name, hashlib.sha256(data).hexdigest(), tensors, tuple(operators), inputs, outputs
+    return Graph(name, hashlib.sha256(data).hexdigest(), tensors, tuple(operators), inputs, outputs)
+
+
+def _refuse_float(graph: Graph) -> None:
+    """One answer for the whole model where its input is float; int8 inside does not help."""
+    activations = [tensor for tensor in graph.tensors if tensor.data is None]
+    floats = [tensor for tensor in activations if tensor.dtype is DType.FLOAT32]
+    if not any(graph.tensors[index] in floats for index in graph.inputs):
+        return
+    if any(op.kind == "QUANTIZE" for op in graph.operators):
+        raise DeployError(
+            f"{graph.name}: int8 inside, but its inputs and outputs are float32; convert it again "
+            "with inference_input_type = inference_output_type = tf.int8"
+        )
+    raise DeployError(
+        f"{graph.name}: a float model ({len(floats)} of {len(activations)} activations are "
+        "float32), only int8 runs here; quantize it: `netbooster export` from torch, or "
+        "TensorFlow's converter with a representative dataset and int8 input and output"
     )
-    _check_flow(graph)
-    for op in graph.operators:
-        module = find_operator(op.kind)
-        assert module is not None  # _read_operator refuses operators that are not known
-        module.check(graph, op)
-        expected = module.infer(graph, op)
-        actual = graph.output(op).shape
-        if expected != actual:
-            raise graph.error(
-                op,
-                f"output {graph.output(op).label} is declared as {list(actual)} but must be "
-                f"{list(expected)}; export the model again",
-            )
-    return graph
+
+
+def _refuse_unknown(graph: Graph, op: Operator) -> None:
+    if find_operator(op.kind) is None:
+        first = graph.output(op).label if op.outputs else "no output"
+        raise DeployError(
+            f"{graph.name}: operator {op.index} {op.kind} (output {first}) is not supported; "
+            "see CONTRIBUTING.md, how to add an operator"
+        )
+    if len(op.outputs) != 1:
+        raise DeployError(
+            f"{graph.name}: operator {op.index} {op.kind} has {len(op.outputs)} outputs, not 1"
+        )
 
 
 def _limited(table: Table, field: int, limit: int, what: str) -> list[Table]:
@@ -205,13 +249,7 @@ def _read_operator(
     kind = operator_name(*codes[opcode])
     module = find_operator(kind)
     if module is None:
-        first = tensors[outputs[0]].label if outputs else "no output"
-        raise DeployError(
-            f"{model}: operator {index} {kind} (output {first}) is not supported; "
-            "see CONTRIBUTING.md, how to add an operator"
-        )
-    if len(outputs) != 1:
-        raise DeployError(f"{model}: operator {index} {kind} has {len(outputs)} outputs, not 1")
+        return Operator(index, kind, inputs, outputs, None)
     options_type = table.integer(3, "B")
     options = table.table(4)
     if options is not None and options_type != module.OPTIONS:

@@ -14,8 +14,12 @@ void nb_host_batch(const uint8_t *items, uint8_t *results, uint32_t count);
 void nb_host_batch(const uint8_t *items, uint8_t *results, uint32_t count) {
   for (uint32_t item = 0; item < count; item++) {
     for (uint32_t i = 0; i < nb_model.input_count; i++) {
+      if (nb_model.pushed_rows != 0) break;
       memcpy(nb_model_input(i), items, nb_model.inputs[i].bytes);
       items += nb_model.inputs[i].bytes;
+    }
+    for (uint32_t row = 0; row < nb_model.pushed_rows; row++, items += nb_model.row_bytes) {
+      nb_push_row(items);
     }
     nb_model_invoke();
     for (uint32_t i = 0; i < nb_model.output_count; i++) {
@@ -43,8 +47,12 @@ int main(int argc, char **argv) {
     return 0;
   }
   for (;;) {
-    for (uint32_t i = 0; i < nb_model.input_count; i++) {
+    for (uint32_t i = 0; i < nb_model.input_count && nb_model.pushed_rows == 0; i++) {
       if (fread(nb_model_input(i), nb_model.inputs[i].bytes, 1, stdin) != 1) return 0;
+    }
+    for (uint32_t row = 0; row < nb_model.pushed_rows; row++) {
+      if (fread(nb_model_input(0), nb_model.row_bytes, 1, stdin) != 1) return 0;
+      nb_push_row(nb_model_input(0));
     }
     nb_model_invoke();
     for (uint32_t i = 0; i < nb_model.output_count; i++) {

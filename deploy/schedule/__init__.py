@@ -1,5 +1,19 @@
 """When each kernel runs and where each tensor lies."""
 
-from deploy.schedule.memory import MemoryPlan, Region, place_regions, plan_memory
+from deploy.schedule.flow import Flow
+from deploy.schedule.occupancy import Ring, plane_rows, scratch_bytes
+from deploy.schedule.planner import INPUTS, SCHEDULES, Schedule, plan_schedule
+from deploy.schedule.stream import Segment, stream_layers
 
-__all__ = ["MemoryPlan", "Region", "place_regions", "plan_memory"]
+__all__ = [
+    "INPUTS",
+    "SCHEDULES",
+    "Flow",
+    "Ring",
+    "Schedule",
+    "Segment",
+    "plan_schedule",
+    "plane_rows",
+    "scratch_bytes",
+    "stream_layers",
+]

@@ -40,9 +40,17 @@ class Uart(_Table):
 
 
 class Emulator(_Table):
-    """Which emulator runs the target."""
+    """Which emulators run the target.
 
-    qemu_machine: str
+    Attributes:
+        qemu_machine: what ``-machine`` takes.
+        qemu_serial: which of the machine's serial ports is the target's UART.
+        renode: the script in ``firmware/renode``, without ``.resc``.
+    """
+
+    qemu_machine: str | None = None
+    qemu_serial: Annotated[int, Field(ge=0, le=15)] = 0
+    renode: str | None = None
 
 
 class Cycles(_Table):
@@ -57,6 +65,40 @@ class Cycles(_Table):
     flash_wait_states: Annotated[int, Field(ge=0)] = 0
 
 
+class Flash(_Table):
+    """How a board gets its firmware.
+
+    Attributes:
+        tools: programs that can do it, the first choice first.
+        pyocd_target: what ``pyocd --target`` takes.
+        openocd_config: what ``openocd -f`` takes: a board or interface and target files.
+        usb: ``vendor:product`` of the boot loader, for dfu-util.
+        volume: label of the drive that the board's probe or boot loader shows.
+        uf2_family: family of the UF2 format, where the drive takes UF2 files and not binaries.
+    """
+
+    tools: list[Literal["pyocd", "openocd", "st-flash", "bossac", "dfu-util", "copy"]]
+    pyocd_target: str | None = None
+    openocd_config: list[str] = []
+    usb: str | None = None
+    volume: str | None = None
+    uf2_family: _Bytes | None = None
+
+
+class Energy(_Table):
+    """What the data sheet says about the supply current, for an estimate.
+
+    Attributes:
+        microamps_per_mhz: of core and memories at full speed, running from flash.
+        volts: the supply that the figure is for.
+        source: where the figure stands.
+    """
+
+    microamps_per_mhz: Annotated[float, Field(gt=0)]
+    volts: Annotated[float, Field(gt=0)]
+    source: str
+
+
 class Target(_Table):
     """A board, an emulated machine, or ``host``.
 
@@ -65,6 +107,10 @@ class Target(_Table):
         fpu: what ``-mfpu`` takes; None for a core without one.
         clock_hz: core clock at full speed.
         port: folder in ``firmware/ports``.
+        port_family: another such folder, with what several ports share.
+        board: pins, UART and clock tree, for the port; becomes ``NB_BOARD_...`` in C.
+        fast_ram: memory beside the core (CCM, DTCM) for stack and variables; the arena lies in
+            ``ram``.
         stack_bytes: reserved for the stack.
         cflags: compiler flags of kernels and generated code.
         file: where it was read from.
@@ -76,13 +122,18 @@ class Target(_Table):
     fpu: str | None = None
     clock_hz: _Bytes
     port: str
+    port_family: str | None = None
     stack_bytes: _Bytes | None = None
     cflags: list[str]
     flash: Memory | None = None
     ram: Memory | None = None
+    fast_ram: Memory | None = None
+    board: dict[str, int | str] = {}
     uart: Uart | None = None
     emulator: Emulator | None = None
     cycles: Cycles | None = None
+    flash_tool: Flash | None = None
+    energy: Energy | None = None
     file: Path
 
     @model_validator(mode="after")
@@ -96,15 +147,29 @@ class Target(_Table):
         """False for ``host``."""
         return self.core != "host"
 
+    @property
+    def emulators(self) -> list[str]:
+        """Emulators that run the target's firmware; empty: no emulator ever ran it."""
+        if self.emulator is None:
+            return []
+        names = {"QEMU": self.emulator.qemu_machine, "Renode": self.emulator.renode}
+        return [f"{name} {machine}" for name, machine in names.items() if machine is not None]
+
+    @property
+    def ram_bytes(self) -> int:
+        """All RAM that the firmware may use."""
+        return sum(memory.length for memory in (self.ram, self.fast_ram) if memory)
+
     def table_row(self) -> tuple[str, str, str, str, str, str, str]:
-        """Name, core, clock, flash, RAM, emulator and description, for a table."""
+        """Name, core, clock, flash, RAM, what runs it and description, for a table."""
+        untried = "none: unverified" if self.is_bare_metal else "-"
         return (
             self.name,
             self.core,
             f"{self.clock_hz / 1e6:g} MHz" if self.is_bare_metal else "-",
             f"{self.flash.length / 1000:,.0f} KB" if self.flash else "-",
-            f"{self.ram.length / 1000:,.0f} KB" if self.ram else "-",
-            f"QEMU {self.emulator.qemu_machine}" if self.emulator else "-",
+            f"{self.ram_bytes / 1000:,.0f} KB" if self.ram else "-",
+            ", ".join(self.emulators) or untried,
             self.description,
         )
 

@@ -62,9 +62,17 @@ static uint32_t nb_input_bytes(void) {
     return nb_total_bytes(nb_model.inputs, nb_model.input_count);
 }
 
+/* What of it lies in memory at a time: of a model whose rows are pushed, the next row. */
+static uint32_t nb_resident_bytes(void) {
+    return nb_model.pushed_rows != 0U ? nb_model.row_bytes : nb_input_bytes();
+}
+
 /* The byte at `offset` of all input tensors laid end to end; `offset` is below their total. */
 static uint8_t *nb_input_byte(uint32_t offset) {
     uint32_t index = 0;
+    if (nb_model.pushed_rows != 0U) {
+        return (uint8_t *)nb_model_input(0) + offset % nb_model.row_bytes;
+    }
     while (offset >= nb_model.inputs[index].bytes) {
         offset -= nb_model.inputs[index].bytes;
         index++;
@@ -76,11 +84,9 @@ static uint8_t *nb_input_byte(uint32_t offset) {
  * where the memory plan gives the input's place to a later tensor. */
 static uint32_t nb_input_fingerprint(void) {
     uint32_t hash = 2166136261U;
-    for (uint32_t i = 0; i < nb_model.input_count; i++) {
-        const uint8_t *bytes = (const uint8_t *)nb_model_input(i);
-        for (uint32_t j = 0; j < nb_model.inputs[i].bytes; j++) {
-            hash = (hash ^ bytes[j]) * 16777619U;
-        }
+    uint32_t total = nb_resident_bytes();
+    for (uint32_t i = 0; i < total; i++) {
+        hash = (hash ^ *nb_input_byte(i)) * 16777619U;
     }
     return hash;
 }
@@ -115,6 +121,9 @@ static void nb_put_banner(void) {
     nb_put_text(",");
     nb_put_pair("clock_hz", nb_port_clock_hz());
     nb_put_text(",");
+    nb_put_key("counter");
+    nb_put_json_string(nb_port_counter());
+    nb_put_text(",");
     nb_put_pair("arena_bytes", nb_model.arena_bytes);
     nb_put_text(",");
     nb_put_pair("weights_bytes", nb_model.weights_bytes);
@@ -124,6 +133,8 @@ static void nb_put_banner(void) {
     nb_put_pair("stack_bytes", nb_port_stack_bytes());
     nb_put_text(",");
     nb_put_pair("layers", nb_model.layer_count);
+    nb_put_text(",");
+    nb_put_pair("pushed_rows", nb_model.pushed_rows);
     nb_put_text(",");
     nb_put_key("inputs");
     for (uint32_t i = 0; i < nb_model.input_count; i++) {
@@ -153,15 +164,45 @@ static void nb_command_profile(void) {
     nb_put_line("]");
 }
 
+/* CRC-32 (IEEE 802.3) of the program in flash, four bits at a time. */
+static void nb_command_firmware(void) {
+    const uint8_t *image = 0;
+    uint32_t bytes = nb_port_image(&image);
+    uint32_t crc = UINT32_MAX;
+    for (uint32_t i = 0; i < bytes; i++) {
+        static const uint32_t table[16] = {
+            0x00000000U, 0x1DB71064U, 0x3B6E20C8U, 0x26D930ACU, 0x76DC4190U, 0x6B6B51F4U,
+            0x4DB26158U, 0x5005713CU, 0xEDB88320U, 0xF00F9344U, 0xD6D6A3E8U, 0xCB61B38CU,
+            0x9B64C2B0U, 0x86D3D2D4U, 0xA00AE278U, 0xBDBDF21CU};
+        crc ^= image[i];
+        crc = crc >> 4 ^ table[crc & 15U];
+        crc = crc >> 4 ^ table[crc & 15U];
+    }
+    if (bytes == 0U) {
+        nb_put_error("firmware: the program does not lie in flash here");
+        return;
+    }
+    nb_put_text("m-firmware-{");
+    nb_put_pair("bytes", bytes);
+    nb_put_text(",");
+    nb_put_key("crc32");
+    nb_put_text("\"");
+    nb_put_hex(~crc, 8);
+    nb_put_line("\"}");
+}
+
 static void nb_command_help(void) {
     nb_put_line("help           this text");
     nb_put_line("name           name of the device");
     nb_put_line("profile        model and its hash");
+    nb_put_line("banner         the boot banner again");
+    nb_put_line("firmware       size and checksum of the program in flash");
     nb_put_line("timestamp      microseconds since boot");
     nb_put_line("db load N      announce N bytes of input");
     nb_put_line("db HH[HH]*     send them, in hexadecimal");
     nb_put_line("db print       show the input tensor");
     nb_put_line("infer N [W=0]  N timed inferences after W others");
+    nb_put_line("profile layers one inference, each layer timed");
     nb_put_line("results        outputs as real numbers");
     nb_put_line("output         outputs as bytes");
     nb_put_line("memory         arena and stack");
@@ -182,6 +223,7 @@ static void nb_db_load(const char *arguments) {
         nb_put_line("]");
         return;
     }
+    nb_push_row(NULL);
     nb_state.expected = count;
     nb_state.received = 0;
     nb_state.input_ready = 0;
@@ -192,7 +234,7 @@ static void nb_db_load(const char *arguments) {
 }
 
 static void nb_db_print(void) {
-    uint32_t total = nb_input_bytes();
+    uint32_t total = nb_resident_bytes();
     for (uint32_t i = 0; i < total; i++) {
         if (i % NB_PRINT_COLUMNS == 0U) {
             nb_put_text("m-buffer-");
@@ -281,6 +323,10 @@ static void nb_command_infer(const char *arguments) {
         nb_put_error("infer: no input: send it with db load N, then db HH...");
         return;
     }
+    if (nb_model.pushed_rows != 0U && (count != 1U || warm_up != 0U)) {
+        nb_put_error("infer: rows are pushed as they come: send the input for each infer 1");
+        return;
+    }
     /* The input may not outlive the first inference. That one gives the results; where more are
      * wanted for timing, it counts as warm-up and the rest run on what it left behind. */
     if (count > 1U && warm_up == 0U) {
@@ -306,25 +352,46 @@ static void nb_command_infer(const char *arguments) {
     nb_put_timestamp();
     uint64_t ticks = 0;
     int overflow = 0;
+    int stopped = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t lap = nb_infer_once();
         overflow |= lap == NB_PORT_LAP_OVERFLOW;
+        stopped |= lap == 0U;
         ticks += lap;
     }
     nb_put_timestamp();
     if (overflow != 0) {
         nb_put_line("m-lap-ticks-overflow");
+    } else if (stopped != 0) {
+        nb_put_line("m-lap-ticks-stopped"); /* no zero: that would read as a time */
     } else {
         nb_put_text("m-lap-ticks-");
         nb_put_unsigned(ticks);
         nb_put_line("");
     }
     nb_put_line("m-infer-done");
-    nb_state.input_ready = nb_input_fingerprint() == fingerprint;
+    nb_state.input_ready =
+        nb_model.pushed_rows == 0U && nb_input_fingerprint() == fingerprint;
     nb_state.output_ready = nb_state.input_ready != 0 || nb_state.runs == 1U;
     if (warm_up == 0U) {
         nb_put_results();
     }
+}
+
+static void nb_command_profile_layers(void) {
+    if (nb_model.layer_count == 0U) {
+        nb_put_error("profile layers: this engine has no layers to time");
+        return;
+    }
+    if (nb_state.input_ready == 0) {
+        nb_put_error("profile layers: no input: send it with db load N, then db HH...");
+        return;
+    }
+    uint32_t fingerprint = nb_input_fingerprint();
+    nb_profile_layers();
+    nb_state.runs = 1;
+    nb_state.input_ready = nb_input_fingerprint() == fingerprint;
+    nb_state.output_ready = 1;
 }
 
 static void nb_command_memory(void) {
@@ -358,7 +425,7 @@ static void nb_command_selftest(void) {
     }
     nb_put_check("clock", clock_runs);
     int memory_holds = 1;
-    uint32_t total = nb_input_bytes();
+    uint32_t total = nb_resident_bytes();
     for (uint32_t pass = 0; pass < 2U; pass++) {
         for (uint32_t i = 0; i < total; i++) {
             *nb_input_byte(i) = (uint8_t)(i * 7U + pass * 0x55U);
@@ -397,6 +464,8 @@ static void nb_run_command(const char *command) {
         void (*run)(void);
     } plain[] = {
         {"name", nb_command_name},       {"profile", nb_command_profile},
+        {"banner", nb_put_banner},       {"firmware", nb_command_firmware},
+        {"profile layers", nb_command_profile_layers},
         {"help", nb_command_help},       {"timestamp", nb_put_timestamp},
         {"db print", nb_db_print},       {"output", nb_command_output},
         {"memory", nb_command_memory},   {"selftest", nb_command_selftest},
@@ -431,6 +500,15 @@ static int nb_skip_command(void) {
     return byte == NB_PORT_END ? NB_PORT_END : 0;
 }
 
+/* Of a model whose rows are pushed: takes the row that is complete. Counted as inference. */
+static void nb_push_arrived(void) {
+    if (nb_model.pushed_rows != 0U && nb_state.received % nb_model.row_bytes == 0U) {
+        nb_mark_begin();
+        nb_push_row(nb_model_input(0));
+        nb_mark_end();
+    }
+}
+
 /* `db HH...`: from the first digit on. Digits go into the input tensor as they come, and a
  * command that turns out bad takes back what it wrote: the whole input must be sent again. */
 static int nb_stream_db(int byte) {
@@ -459,6 +537,7 @@ static int nb_stream_db(int byte) {
         } else {
             *nb_input_byte(nb_state.received) = (uint8_t)(high * 16 + digit);
             nb_state.received++;
+            nb_push_arrived();
             high = -1;
             byte = nb_port_read();
         }

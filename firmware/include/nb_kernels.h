@@ -3,6 +3,10 @@
  * A kernel gets a const struct with everything that is known at compile time, then its input(s),
  * its output and, where it needs one, a scratch buffer aligned to 4 bytes. The struct's comment
  * says how many bytes. Results equal the TensorFlow Lite Micro reference kernels in every byte.
+ *
+ * Kernels with `first` and `last` compute the output rows first..last - 1 only, and keep maps in
+ * rings of rows (nb_ring): so the same kernel makes a whole map at once, or a few rows of it as
+ * soon as the input rows that they need are there.
  */
 #ifndef NB_KERNELS_H
 #define NB_KERNELS_H
@@ -28,15 +32,22 @@ typedef struct {
   uint16_t fast; /* every shift is 1..24 and no sum can overflow */
 } nb_requantization;
 
+/* The newest rows of a map: row y lies in place (y + shift) % rows. A whole map is a ring of all
+ * its rows with shift 0. */
+typedef struct {
+  uint16_t rows, shift;
+} nb_ring;
+
 /* Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. */
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
-  uint32_t pixels;
+  uint16_t width; /* pixels a row */
   uint16_t in_c, out_c;
+  nb_ring in, out;
 } nb_conv_1x1_params;
-void nb_conv_1x1_s8(const nb_conv_1x1_params *p, const int8_t *input, int8_t *output,
-                    void *scratch);
+void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
+                    const int8_t *input, int8_t *output, void *scratch);
 
 /* Scratch: 12 * K, K = kernel_h * kernel_w * in_c rounded up to 4; none for the grouped kernel.
  * Weights: [out_c][K], K padded with zeros; for the grouped kernel with group_c for in_c. */
@@ -49,9 +60,12 @@ typedef struct {
   int16_t input_zero_point;
   uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
   uint16_t pad_top, pad_left;
+  nb_ring in, out;
 } nb_conv_params;
-void nb_conv_s8(const nb_conv_params *p, const int8_t *input, int8_t *output, void *scratch);
-void nb_conv_grouped_s8(const nb_conv_params *p, const int8_t *input, int8_t *output);
+void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
+                int8_t *output, void *scratch);
+void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
+                        const int8_t *input, int8_t *output);
 
 /* Weights: [out_c][kernel_h * kernel_w].
  *
@@ -67,11 +81,12 @@ typedef struct {
   uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
   uint16_t pad_top, pad_left;
   uint16_t rows, row_stride;
+  nb_ring in, out;
 } nb_depthwise_conv_params;
-void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, const int8_t *input, int8_t *output,
-                          void *scratch);
-void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, const int8_t *input,
-                                     int8_t *output);
+void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uint32_t last,
+                          const int8_t *input, int8_t *output, void *scratch);
+void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, uint32_t first,
+                                     uint32_t last, const int8_t *input, int8_t *output);
 
 /* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. */
 typedef struct {
@@ -84,15 +99,17 @@ void nb_fully_connected_s8(const nb_fully_connected_params *p, const int8_t *inp
                            void *scratch);
 
 /* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output
- * may be either input's memory. */
+ * may be either input's memory, or start before it. */
 typedef struct {
-  uint32_t elements;
+  uint32_t row; /* elements a row */
   int32_t multiplier[3];
   int16_t zero_point[3];
   uint8_t shift[3];
   int16_t minimum, maximum;
+  nb_ring in[2], out;
 } nb_add_params;
-void nb_add_s8(const nb_add_params *p, const int8_t *input0, const int8_t *input1, int8_t *output);
+void nb_add_s8(const nb_add_params *p, uint32_t first, uint32_t last, const int8_t *input0,
+               const int8_t *input1, int8_t *output);
 
 /* Mean over all pixels of every channel; the output may be the input's memory. */
 typedef struct {
@@ -110,15 +127,21 @@ typedef struct {
   uint8_t kernel_h, kernel_w, stride_h, stride_w;
   uint16_t pad_top, pad_left;
   int16_t minimum, maximum;
+  nb_ring in, out;
 } nb_pool_params;
-void nb_average_pool_s8(const nb_pool_params *p, const int8_t *input, int8_t *output);
-void nb_max_pool_s8(const nb_pool_params *p, const int8_t *input, int8_t *output);
+void nb_average_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last,
+                        const int8_t *input, int8_t *output);
+void nb_max_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last, const int8_t *input,
+                    int8_t *output);
 
+/* Shapes without the batch: rows, columns, channels. */
 typedef struct {
-  uint16_t in_shape[4], out_shape[4], before[4];
+  uint16_t in_shape[3], out_shape[3], before[3];
   int16_t value;
+  nb_ring in, out;
 } nb_pad_params;
-void nb_pad_s8(const nb_pad_params *p, const int8_t *input, int8_t *output);
+void nb_pad_s8(const nb_pad_params *p, uint32_t first, uint32_t last, const int8_t *input,
+               int8_t *output);
 
 /* The output may be the input's memory. */
 typedef struct {

@@ -36,17 +36,34 @@ typedef struct {
   const nb_tensor_info *inputs;
   const nb_tensor_info *outputs;
   const char *const *layer_names; /* layer i is the function nb_layer_iii */
+  uint32_t row_bytes;   /* of input 0, for nb_push_row */
+  uint32_t pushed_rows; /* rows to push before nb_model_invoke; 0: input 0 lies in RAM as a whole */
 } nb_model_info;
 
 extern const nb_model_info nb_model;
 
-/* Where to write input `index` before nb_model_invoke; its bytes may be overwritten by it. */
+/* What nb_model_invoke does, in its order: a whole layer, or a chain of layers that takes turns row
+ * by row. The last entry has run == 0 and first_layer == nb_model.layer_count. */
+typedef struct {
+  void (*run)(void);
+  uint32_t first_layer; /* index into nb_model.layer_names */
+} nb_model_step;
+
+extern const nb_model_step nb_model_steps[];
+
+/* Where to write input `index` before nb_model_invoke; its bytes may be overwritten by it. Of a
+ * model with pushed_rows: where to write the next row. */
 void *nb_model_input(uint32_t index);
 
 /* Where output `index` lies after nb_model_invoke, until the next input is written. */
 const void *nb_model_output(uint32_t index);
 
-/* One inference: input bytes in place -> output bytes. Not reentrant. */
+/* The next row of input 0, from the top; `row` may be nb_model_input(0), then nothing is copied.
+ * A model with pushed_rows computes what the row allows. Returns 1 with the last row: what is left
+ * to do is nb_model_invoke. NULL starts an image over. Not reentrant. */
+int nb_push_row(const void *row);
+
+/* One inference: input bytes in place, or all rows pushed -> output bytes. Not reentrant. */
 void nb_model_invoke(void);
 
 #ifdef __cplusplus

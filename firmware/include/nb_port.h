@@ -24,17 +24,24 @@ void nb_port_write(uint8_t byte);
  * the port's timer; nb_port_read does so while it waits. */
 uint64_t nb_port_microseconds(void);
 
-/* Start of a timed lap, and core clock ticks since then (NB_PORT_LAP_OVERFLOW: too many). */
+/* Start of a timed lap, and core clock ticks since then (NB_PORT_LAP_OVERFLOW: too many; 0: the
+ * counter stands still). */
 void nb_port_lap_start(void);
 uint32_t nb_port_lap_ticks(void);
 
-/* Core clock, Hz; what nb_port_lap_ticks counts. */
+/* What counts the laps: "dwt" (the core's cycle counter), "systick", or the host's clock. */
+const char *nb_port_counter(void);
+
+/* Core clock that the start-up reached, Hz; below the target's where an oscillator failed. What nb_port_lap_ticks counts. */
 uint32_t nb_port_clock_hz(void);
 
 /* Bytes reserved for the stack and the most that was ever used of them; both 0 where the
  * operating system owns the stack. */
 uint32_t nb_port_stack_bytes(void);
 uint32_t nb_port_stack_used(void);
+
+/* Where the program lies in flash, and its bytes; 0 where it lies elsewhere (the host). */
+uint32_t nb_port_image(const uint8_t **start);
 
 /* Shows that an inference runs (an LED where the board has one). */
 void nb_port_busy(int busy);

@@ -35,8 +35,8 @@ static inline uint32_t add_fast(const add_constants *c, int32_t plain, int32_t o
 }
 
 /* How many elements the fast path has done: whole words, or none where it is not exact. */
-static uint32_t fast_part(const nb_add_params *p, const int8_t *input0, const int8_t *input1,
-                          int8_t *output) {
+static uint32_t fast_part(const nb_add_params *p, uint32_t elements, const int8_t *input0,
+                          const int8_t *input1, int8_t *output) {
   const uint32_t plain = p->shift[0] == 0 && p->multiplier[0] == NORMALIZED ? 0 : 1;
   const uint32_t other = 1 - plain;
   if (p->shift[plain] != 0 || p->multiplier[plain] != NORMALIZED) return 0;
@@ -52,7 +52,7 @@ static uint32_t fast_part(const nb_add_params *p, const int8_t *input0, const in
                            p->shift[2]};
   const int8_t *a = plain == 0 ? input0 : input1;
   const int8_t *b = plain == 0 ? input1 : input0;
-  const uint32_t done = p->elements & ~3u;
+  const uint32_t done = elements & ~3u;
   for (uint32_t i = 0; i < done; i += 4) {
     const uint32_t x = nb_load_word(a + i);
     const uint32_t y = nb_load_word(b + i);
@@ -68,10 +68,23 @@ static uint32_t fast_part(const nb_add_params *p, const int8_t *input0, const in
 
 #endif
 
-void nb_add_s8(const nb_add_params *p, const int8_t *input0, const int8_t *input1, int8_t *output) {
+static void add(const nb_add_params *p, uint32_t elements, const int8_t *input0,
+                const int8_t *input1, int8_t *output) {
   uint32_t i = 0;
 #ifdef NB_DSP
-  i = fast_part(p, input0, input1, output);
+  i = fast_part(p, elements, input0, input1, output);
 #endif
-  for (; i < p->elements; i++) output[i] = add_one(p, input0[i], input1[i]);
+  for (; i < elements; i++) output[i] = add_one(p, input0[i], input1[i]);
+}
+
+void nb_add_s8(const nb_add_params *p, uint32_t first, uint32_t last, const int8_t *input0,
+               const int8_t *input1, int8_t *output) {
+  for (uint32_t y = first, run; y < last; y += run) {
+    run = nb_ring_run(p->in[0], y, last);
+    run = nb_ring_run(p->in[1], y, y + run);
+    run = nb_ring_run(p->out, y, y + run);
+    add(p, run * p->row, input0 + nb_ring_place(p->in[0], y) * p->row,
+        input1 + nb_ring_place(p->in[1], y) * p->row,
+        output + nb_ring_place(p->out, y) * p->row);
+  }
 }

@@ -44,6 +44,17 @@ static inline int8_t nb_requantize(const nb_requantization *r, uint32_t channel,
   return (int8_t)nb_clamp(nb_add_wrap(scaled, r->zero_point), r->minimum, r->maximum);
 }
 
+/* Where row y of a map lies in its ring. */
+static inline uint32_t nb_ring_place(nb_ring ring, uint32_t y) {
+  return (y + ring.shift) % ring.rows;
+}
+
+/* How many of the rows y..last - 1 follow one another in the ring. */
+static inline uint32_t nb_ring_run(nb_ring ring, uint32_t y, uint32_t last) {
+  const uint32_t left = ring.rows - nb_ring_place(ring, y);
+  return left < last - y ? left : last - y;
+}
+
 /* Four bytes at any address. */
 static inline uint32_t nb_load_word(const void *from) {
   uint32_t word;

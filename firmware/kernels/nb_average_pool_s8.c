@@ -5,17 +5,19 @@ static int32_t average(const nb_pool_params *p, const int8_t *input, nb_pool_win
   const int32_t count = (int32_t)((w.bottom - w.top) * (w.right - w.left));
   int32_t sum = 0;
   for (uint32_t y = w.top; y < w.bottom; y++) {
-    for (uint32_t x = w.left; x < w.right; x++) sum += input[(y * p->in_w + x) * p->channels];
+    for (uint32_t x = w.left; x < w.right; x++) sum += input[(nb_ring_place(p->in, y) * p->in_w + x) * p->channels];
   }
   return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
 }
 
-void nb_average_pool_s8(const nb_pool_params *p, const int8_t *input, int8_t *output) {
-  for (uint32_t y = 0; y < p->out_h; y++) {
+void nb_average_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last,
+                        const int8_t *input, int8_t *output) {
+  for (uint32_t y = first; y < last; y++) {
+    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->channels;
     for (uint32_t x = 0; x < p->out_w; x++) {
       const nb_pool_window window = nb_pool_window_at(p, y, x);
       for (uint32_t c = 0; c < p->channels; c++) {
-        *output++ = (int8_t)nb_clamp(average(p, input + c, window), p->minimum, p->maximum);
+        *target++ = (int8_t)nb_clamp(average(p, input + c, window), p->minimum, p->maximum);
       }
     }
   }

@@ -2,10 +2,11 @@
 #include "nb_gemm_s8.h"
 
 /* On cores without DSP instructions, and for layers whose requantization is not `fast`. */
-static void portable(const nb_conv_1x1_params *p, const int8_t *input, int8_t *output) {
+static void portable(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
+                     int8_t *output) {
   const uint32_t depth = p->in_c;
   const uint32_t row = (depth + 3u) & ~3u;
-  for (uint32_t pixel = 0; pixel < p->pixels; pixel++) {
+  for (uint32_t pixel = 0; pixel < pixels; pixel++) {
     const int8_t *weights = p->weights;
     for (uint32_t channel = 0; channel < p->out_c; channel++) {
       int32_t sum = 0;
@@ -18,25 +19,25 @@ static void portable(const nb_conv_1x1_params *p, const int8_t *input, int8_t *o
   }
 }
 
-void nb_conv_1x1_s8(const nb_conv_1x1_params *p, const int8_t *input, int8_t *output,
-                    void *scratch) {
+static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
+                     int8_t *output, void *scratch) {
 #ifdef NB_DSP
   const uint32_t depth = p->in_c;
   const uint32_t channels = p->out_c;
   uint32_t pixel = 0;
   if (!p->requantization.fast) {
-    portable(p, input, output);
+    portable(p, pixels, input, output);
     return;
   }
-  while (pixel < p->pixels) {
-    const uint32_t left = p->pixels - pixel;
-    if (left == 1 || p->pixels < NB_GEMM_PIXELS) {
+  while (pixel < pixels) {
+    const uint32_t left = pixels - pixel;
+    if (left == 1 || pixels < NB_GEMM_PIXELS) {
       nb_gemm_1_pixel(p->weights, &p->requantization, input + pixel * depth, depth, channels,
                       scratch, output + pixel * channels);
       pixel++;
       continue;
     }
-    if (left < NB_GEMM_PIXELS) pixel = p->pixels - NB_GEMM_PIXELS; /* some are computed again */
+    if (left < NB_GEMM_PIXELS) pixel = pixels - NB_GEMM_PIXELS; /* some are computed again */
     nb_gemm_widen(input + pixel * depth, depth, depth, scratch);
     nb_gemm_4_pixels(p->weights, &p->requantization, scratch, depth, channels,
                      output + pixel * channels);
@@ -44,6 +45,15 @@ void nb_conv_1x1_s8(const nb_conv_1x1_params *p, const int8_t *input, int8_t *ou
   }
 #else
   (void)scratch;
-  portable(p, input, output);
+  portable(p, pixels, input, output);
 #endif
+}
+
+void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
+                    const int8_t *input, int8_t *output, void *scratch) {
+  for (uint32_t y = first, run; y < last; y += run) {
+    run = nb_ring_run(p->out, y, y + nb_ring_run(p->in, y, last));
+    multiply(p, run * p->width, input + nb_ring_place(p->in, y) * p->width * p->in_c,
+             output + nb_ring_place(p->out, y) * p->width * p->out_c, scratch);
+  }
 }

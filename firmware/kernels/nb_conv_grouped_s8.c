@@ -9,7 +9,8 @@ static int32_t accumulate(const nb_conv_params *p, const int8_t *input, int32_t 
     for (uint32_t kx = 0; kx < p->kernel_w; kx++, weights += p->group_c) {
       const int32_t x = left + (int32_t)(kx * p->dilation_w);
       if (y >= 0 && y < p->in_h && x >= 0 && x < p->in_w) {
-        const int8_t *pixel = input + ((uint32_t)y * p->in_w + (uint32_t)x) * p->in_c;
+        const uint32_t place = nb_ring_place(p->in, (uint32_t)y) * p->in_w + (uint32_t)x;
+        const int8_t *pixel = input + place * p->in_c;
         for (uint32_t k = 0; k < p->group_c; k++) sum += pixel[k] * weights[k];
       } else {
         for (uint32_t k = 0; k < p->group_c; k++) sum += p->input_zero_point * weights[k];
@@ -19,16 +20,18 @@ static int32_t accumulate(const nb_conv_params *p, const int8_t *input, int32_t 
   return sum;
 }
 
-void nb_conv_grouped_s8(const nb_conv_params *p, const int8_t *input, int8_t *output) {
+void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
+                        const int8_t *input, int8_t *output) {
   const uint32_t filters = p->out_c / (p->in_c / p->group_c);
   const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->group_c + 3u) & ~3u;
-  for (uint32_t y = 0; y < p->out_h; y++) {
+  for (uint32_t y = first; y < last; y++) {
+    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->out_c;
     for (uint32_t x = 0; x < p->out_w; x++) {
       for (uint32_t channel = 0; channel < p->out_c; channel++) {
         const int32_t sum = accumulate(
             p, input + channel / filters * p->group_c, (int32_t)(y * p->stride_h) - p->pad_top,
             (int32_t)(x * p->stride_w) - p->pad_left, p->weights + channel * row);
-        *output++ =
+        *target++ =
             nb_requantize(&p->requantization, channel,
                           nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]));
       }

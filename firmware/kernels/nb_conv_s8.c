@@ -25,7 +25,7 @@ static void gather(const nb_conv_params *p, const int8_t *input, uint32_t index,
       patch += segment;
       continue;
     }
-    const int8_t *row = input + (uint32_t)y * p->in_w * depth;
+    const int8_t *row = input + nb_ring_place(p->in, (uint32_t)y) * p->in_w * depth;
     if (whole) {
       copy(patch, row + (uint32_t)left * depth, segment);
       patch += segment;
@@ -43,11 +43,11 @@ static void gather(const nb_conv_params *p, const int8_t *input, uint32_t index,
 }
 
 /* On cores without DSP instructions, and for layers whose requantization is not `fast`. */
-static void portable(const nb_conv_params *p, const int8_t *input, int8_t *output, int8_t *patch) {
+static void portable(const nb_conv_params *p, uint32_t pixel, uint32_t end, const int8_t *input,
+                     int8_t *output, int8_t *patch) {
   const uint32_t depth = (uint32_t)p->kernel_h * p->kernel_w * p->in_c;
   const uint32_t row = (depth + 3u) & ~3u;
-  const uint32_t pixels = (uint32_t)p->out_h * p->out_w;
-  for (uint32_t pixel = 0; pixel < pixels; pixel++) {
+  for (; pixel < end; pixel++) {
     gather(p, input, pixel, patch);
     const int8_t *weights = p->weights;
     for (uint32_t channel = 0; channel < p->out_c; channel++) {
@@ -60,35 +60,48 @@ static void portable(const nb_conv_params *p, const int8_t *input, int8_t *outpu
   }
 }
 
-void nb_conv_s8(const nb_conv_params *p, const int8_t *input, int8_t *output, void *scratch) {
+/* The output pixels `pixel`..end - 1 of the map, to `output`. */
+static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, const int8_t *input,
+                     int8_t *output, void *scratch) {
 #ifdef NB_DSP
   const uint32_t depth = (uint32_t)p->kernel_h * p->kernel_w * p->in_c;
   const uint32_t row = (depth + 3u) & ~3u;
-  const uint32_t pixels = (uint32_t)p->out_h * p->out_w;
+  const uint32_t pixels = end - pixel;
   const uint32_t channels = p->out_c;
   int8_t *patches = (int8_t *)scratch + 8 * row;
-  uint32_t pixel = 0;
   if (!p->requantization.fast) {
-    portable(p, input, output, patches);
+    portable(p, pixel, end, input, output, patches);
     return;
   }
-  while (pixel < pixels) {
-    const uint32_t left = pixels - pixel;
+  while (pixel < end) {
+    const uint32_t left = end - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
       gather(p, input, pixel, patches);
-      nb_gemm_1_pixel(p->weights, &p->requantization, patches, depth, channels, scratch,
-                      output + pixel * channels);
+      nb_gemm_1_pixel(p->weights, &p->requantization, patches, depth, channels, scratch, output);
+      output += channels;
       pixel++;
       continue;
     }
-    if (left < NB_GEMM_PIXELS) pixel = pixels - NB_GEMM_PIXELS; /* some are computed again */
+    if (left < NB_GEMM_PIXELS) { /* some are computed again */
+      pixel -= NB_GEMM_PIXELS - left;
+      output -= (NB_GEMM_PIXELS - left) * channels;
+    }
     for (uint32_t i = 0; i < NB_GEMM_PIXELS; i++) gather(p, input, pixel + i, patches + i * row);
     nb_gemm_widen(patches, row, depth, scratch);
-    nb_gemm_4_pixels(p->weights, &p->requantization, scratch, depth, channels,
-                     output + pixel * channels);
+    nb_gemm_4_pixels(p->weights, &p->requantization, scratch, depth, channels, output);
+    output += NB_GEMM_PIXELS * channels;
     pixel += NB_GEMM_PIXELS;
   }
 #else
-  portable(p, input, output, scratch);
+  portable(p, pixel, end, input, output, scratch);
 #endif
+}
+
+void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
+                int8_t *output, void *scratch) {
+  for (uint32_t y = first, run; y < last; y += run) {
+    run = nb_ring_run(p->out, y, last);
+    convolve(p, y * p->out_w, (y + run) * p->out_w, input,
+             output + nb_ring_place(p->out, y) * p->out_w * p->out_c, scratch);
+  }
 }

@@ -9,25 +9,28 @@ static int32_t accumulate(const nb_depthwise_conv_params *p, const int8_t *input
     for (uint32_t kx = 0; kx < p->kernel_w; kx++) {
       const int32_t x = left + (int32_t)(kx * p->dilation_w);
       const int inside = y >= 0 && y < p->in_h && x >= 0 && x < p->in_w;
-      const int32_t value = inside ? input[((uint32_t)y * p->in_w + (uint32_t)x) * p->in_c]
-                                   : p->input_zero_point;
+      int32_t value = p->input_zero_point;
+      if (inside) {
+        value = input[(nb_ring_place(p->in, (uint32_t)y) * p->in_w + (uint32_t)x) * p->in_c];
+      }
       sum += value * *weights++;
     }
   }
   return sum;
 }
 
-void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, const int8_t *input,
-                                     int8_t *output) {
+void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, uint32_t first,
+                                     uint32_t last, const int8_t *input, int8_t *output) {
   const uint32_t multiplier = p->out_c / p->in_c;
   const uint32_t taps = (uint32_t)p->kernel_h * p->kernel_w;
-  for (uint32_t y = 0; y < p->out_h; y++) {
+  for (uint32_t y = first; y < last; y++) {
+    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->out_c;
     for (uint32_t x = 0; x < p->out_w; x++) {
       for (uint32_t channel = 0; channel < p->out_c; channel++) {
         const int32_t sum = accumulate(
             p, input + channel / multiplier, (int32_t)(y * p->stride_h) - p->pad_top,
             (int32_t)(x * p->stride_w) - p->pad_left, p->weights + channel * taps);
-        *output++ =
+        *target++ =
             nb_requantize(&p->requantization, channel,
                           nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]));
       }

@@ -2,8 +2,9 @@
  *
  * Four channels at a time, padded input rows are copied into planes of int16, one plane a channel,
  * just before the output rows that need them. So the output can be written over the input: an
- * output row lies over rows that have been copied already. A plane keeps p->rows rows; when they
- * are used up, those that are needed again move to its top.
+ * output row lies over rows that have been copied already (of a whole map), or that no later row
+ * needs (of a ring). A plane keeps p->rows rows; when they are used up, those that are needed
+ * again move to its top.
  */
 #include "nb_clamp_s8.h"
 #include "nb_depthwise_rows_s8.h"
@@ -22,7 +23,7 @@ static void copy_row(const nb_depthwise_conv_params *p, const int8_t *input, int
   }
   const uint32_t stride = p->in_c;
   uint32_t x = 0;
-  input += (uint32_t)y * p->in_w * stride;
+  input += nb_ring_place(p->in, (uint32_t)y) * p->in_w * stride;
   row += p->pad_left;
 #ifdef NB_DSP
   if (count == CHANNELS) {
@@ -95,35 +96,37 @@ static void prepare(const nb_depthwise_conv_params *p, uint32_t channel, nb_dept
 }
 #endif
 
-void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, const int8_t *input, int8_t *output,
-                          void *scratch) {
+void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uint32_t last,
+                          const int8_t *input, int8_t *output, void *scratch) {
   int16_t *planes = scratch;
   const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
-  const uint32_t used = (uint32_t)(p->out_h - 1) * p->stride_h + extent;
+  const uint32_t used = (last - 1) * p->stride_h + extent;
+  const uint32_t row = (uint32_t)p->out_w * p->out_c;
 #ifdef NB_DSP
   const nb_depthwise_rows_function fast = fast_function(p);
   nb_depthwise_rows *args = (nb_depthwise_rows *)(void *)(planes + CHANNELS * plane);
 #endif
   /* Columns left and right of the image keep this value for ever. */
-  for (uint32_t i = 0; i < CHANNELS * plane; i++) planes[i] = p->input_zero_point;
+  const uint32_t padding = (uint16_t)p->input_zero_point * 0x10001u;
+  for (uint32_t i = 0; i < CHANNELS * plane; i += 2) nb_store_word(planes + i, padding);
   for (uint32_t channel = 0; channel < p->out_c; channel += CHANNELS) {
     const uint32_t left = p->out_c - channel;
     const uint32_t count = left < CHANNELS ? left : CHANNELS;
-    uint32_t next = 0; /* the padded row to copy next */
+    uint32_t next = first * p->stride_h; /* the padded row to copy next */
 #ifdef NB_DSP
     for (uint32_t c = 0; c < count && fast; c++) prepare(p, channel + c, &args[c]);
 #endif
-    for (uint32_t y = 0, band; y < p->out_h; y += band) {
-      const uint32_t first = y * p->stride_h; /* the padded row at the top of the planes */
-      if (next < first) next = first; /* a stride above the kernel's extent skips rows */
-      for (; next < first + p->rows && next < used; next++) {
+    for (uint32_t y = first, band; y < last; y += band) {
+      const uint32_t top = y * p->stride_h; /* the padded row at the top of the planes */
+      if (next < top) next = top; /* a stride above the kernel's extent skips rows */
+      for (; next < top + p->rows && next < used; next++) {
         copy_row(p, input + channel, (int32_t)next - p->pad_top, count,
-                 planes + (next - first) * p->row_stride);
+                 planes + (next - top) * p->row_stride);
       }
-      band = (next - first - extent) / p->stride_h + 1;
+      band = nb_ring_run(p->out, y, y + (next - top - extent) / p->stride_h + 1);
       for (uint32_t c = 0; c < count; c++) {
-        int8_t *target = output + y * p->out_w * p->out_c + channel + c;
+        int8_t *target = output + nb_ring_place(p->out, y) * row + channel + c;
 #ifdef NB_DSP
         if (fast) {
           args[c].output = target;
@@ -136,16 +139,17 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, const int8_t *input
         output_rows(p, planes + c * plane, channel + c, band, target);
       }
       const uint32_t passed = band * p->stride_h;
-      const uint32_t keep = next - first > passed ? next - first - passed : 0;
-      for (uint32_t c = 0; c < count && keep != 0 && next < used; c++) {
+      const uint32_t keep = next - top > passed ? next - top - passed : 0;
+      for (uint32_t c = 0; c < count && keep != 0 && y + band < last; c++) {
         move_up(planes + c * plane, passed * p->row_stride, keep * p->row_stride);
       }
     }
   }
 #ifdef NB_DSP
-  if (fast) {
-    nb_clamp_s8(p->requantization.minimum, p->requantization.maximum, output,
-                (uint32_t)p->out_h * p->out_w * p->out_c);
+  for (uint32_t y = first, run; y < last && fast; y += run) {
+    run = nb_ring_run(p->out, y, last);
+    nb_clamp_s8(p->requantization.minimum, p->requantization.maximum,
+                output + nb_ring_place(p->out, y) * row, run * row);
   }
 #endif
 }

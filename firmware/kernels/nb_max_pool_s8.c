@@ -5,19 +5,21 @@ static int32_t largest(const nb_pool_params *p, const int8_t *input, nb_pool_win
   int32_t found = -128;
   for (uint32_t y = w.top; y < w.bottom; y++) {
     for (uint32_t x = w.left; x < w.right; x++) {
-      const int32_t value = input[(y * p->in_w + x) * p->channels];
+      const int32_t value = input[(nb_ring_place(p->in, y) * p->in_w + x) * p->channels];
       if (value > found) found = value;
     }
   }
   return found;
 }
 
-void nb_max_pool_s8(const nb_pool_params *p, const int8_t *input, int8_t *output) {
-  for (uint32_t y = 0; y < p->out_h; y++) {
+void nb_max_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last,
+                    const int8_t *input, int8_t *output) {
+  for (uint32_t y = first; y < last; y++) {
+    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->channels;
     for (uint32_t x = 0; x < p->out_w; x++) {
       const nb_pool_window window = nb_pool_window_at(p, y, x);
       for (uint32_t c = 0; c < p->channels; c++) {
-        *output++ = (int8_t)nb_clamp(largest(p, input + c, window), p->minimum, p->maximum);
+        *target++ = (int8_t)nb_clamp(largest(p, input + c, window), p->minimum, p->maximum);
       }
     }
   }

@@ -1,22 +1,21 @@
-/* Padding with a constant along any of four axes. */
+/* Padding with a constant around rows, columns and channels. */
 #include "nb_arithmetic.h"
 
-void nb_pad_s8(const nb_pad_params *p, const int8_t *input, int8_t *output) {
-  uint32_t at[3];
-  for (at[0] = 0; at[0] < p->out_shape[0]; at[0]++) {
-    for (at[1] = 0; at[1] < p->out_shape[1]; at[1]++) {
-      for (at[2] = 0; at[2] < p->out_shape[2]; at[2]++) {
-        int inside = 1;
-        for (int axis = 0; axis < 3; axis++) {
-          inside &= at[axis] - p->before[axis] < p->in_shape[axis]; /* wraps below `before` */
-        }
-        memset(output, p->value, p->out_shape[3]);
-        if (inside) {
-          memcpy(output + p->before[3], input, p->in_shape[3]);
-          input += p->in_shape[3];
-        }
-        output += p->out_shape[3];
-      }
+void nb_pad_s8(const nb_pad_params *p, uint32_t first, uint32_t last, const int8_t *input,
+               int8_t *output) {
+  for (uint32_t y = first; y < last; y++) {
+    const uint32_t source = y - p->before[0]; /* wraps above the input's top */
+    int8_t *target =
+        output + nb_ring_place(p->out, y) * (uint32_t)p->out_shape[1] * p->out_shape[2];
+    memset(target, p->value, (uint32_t)p->out_shape[1] * p->out_shape[2]);
+    if (source >= p->in_shape[0]) continue;
+    const int8_t *from =
+        input + nb_ring_place(p->in, source) * (uint32_t)p->in_shape[1] * p->in_shape[2];
+    target += (uint32_t)p->before[1] * p->out_shape[2] + p->before[2];
+    for (uint32_t x = 0; x < p->in_shape[1]; x++) {
+      memcpy(target, from, p->in_shape[2]);
+      target += p->out_shape[2];
+      from += p->in_shape[2];
     }
   }
 }

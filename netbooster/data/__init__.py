@@ -39,12 +39,33 @@ def _folder(config: DataConfig, preprocess: Preprocess) -> Dataset:
     return Folder(config, preprocess)
 
 
+def _shards(config: DataConfig, preprocess: Preprocess) -> Dataset:
+    from netbooster.data.shards import Shards
+
+    return Shards(config, preprocess)
+
+
+def _published(config: DataConfig, preprocess: Preprocess) -> Dataset:
+    from netbooster.data.published import Published
+
+    return Published(config, preprocess)
+
+
+_FILES = frozenset({"root", "flip", "on_corrupt", "workers"})
+
 #: Name -> (how to build it, the settings of DataConfig that it uses beyond the common ones,
 #: the share of the shorter side that its evaluation crop keeps).
 _DATASETS: dict[str, tuple[Callable[[DataConfig, Preprocess], Dataset], frozenset[str], float]] = {
+    "cars": (_published, _FILES, 0.875),
+    "cifar100": (_published, _FILES, 1.0),
     "digits": (_digits, frozenset({"augment"}), 1.0),
-    "folder": (_folder, frozenset({"root", "flip", "on_corrupt", "workers"}), 0.875),
+    "flowers102": (_published, _FILES, 0.875),
+    "folder": (_folder, _FILES, 0.875),
+    "food101": (_published, _FILES, 0.875),
     "glyphs": (_glyphs, frozenset({"difficulty", "characters"}), 1.0),
+    "imagenet": (_published, _FILES, 0.875),
+    "pets": (_published, _FILES, 0.875),
+    "shards": (_shards, _FILES, 0.875),
 }
 _COMMON = frozenset({"name", "resolution", "channels", "seed", "mean", "std"})
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from netbooster.data.sampling import shard_slice
 from netbooster.errors import NetBoosterError
 
 SplitName = Literal["train", "val", "test"]
@@ -118,6 +119,35 @@ class Dataset(ABC):
         ``start_step`` sees what an uninterrupted one would have seen. Close the iterator when done.
         ``device``: where the batch lies, default CPU.
         """
+
+    def sharded_batches(
+        self,
+        *,
+        shard: tuple[int, int],
+        batch_size: int,
+        seed: int,
+        start_step: int = 0,
+        device: torch.device | str | None = None,
+    ) -> Generator[Batch, None, None]:
+        """The part of each of ``train_batches``' batches that one of several processes works on.
+
+        The parts of all processes, one after another, are the whole batch. Data sets that read
+        files decode their own part only.
+
+        Args:
+            shard: (number of the process, how many there are).
+            batch_size: of the whole batch.
+        """
+        batches = self.train_batches(
+            batch_size=batch_size, seed=seed, start_step=start_step, device=device
+        )
+        part = shard_slice(shard, batch_size)
+        try:
+            for images, labels in batches:
+                yield images[part], labels[part]
+        finally:
+            if isinstance(batches, Generator):
+                batches.close()
 
     @abstractmethod
     def split(

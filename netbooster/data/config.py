@@ -26,13 +26,14 @@ class DataConfig(BaseModel):
     mean: float = Field(128.0, ge=0, le=255)
     #: Pixels to one unit of the network's input.
     std: float = Field(128.0, gt=0)
-    #: folder: the folder that holds ``train/`` and ``val/``.
+    #: Data sets of files: the folder where they lie; ``load_dataset`` says what it expects there.
     root: str | None = None
-    #: folder: mirror half of the training images. Switch off where left and right matter.
+    #: Data sets of files: mirror half of the training images. Switch off where left and right
+    #: matter.
     flip: bool = True
-    #: folder: what an unreadable image does: stop, or be left out and counted.
+    #: Data sets of files: what an unreadable image does: stop, or be left out and counted.
     on_corrupt: Literal["error", "skip"] = "error"
-    #: folder: threads that decode images ahead of training.
+    #: Data sets of files: threads that decode images ahead of training.
     workers: int = Field(2, ge=1, le=64)
     #: glyphs: 0 is clean print, 1 the default, more is harder.
     difficulty: float = Field(1.0, ge=0, le=3)

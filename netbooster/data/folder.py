@@ -2,39 +2,23 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import torch
 from PIL import Image
 
 from netbooster.data import transforms
-from netbooster.data.base import (
-    SPLIT_BATCH,
-    Batch,
-    Dataset,
-    Preprocess,
-    SplitName,
-    check_batches,
-    check_split,
-)
+from netbooster.data.base import Preprocess
 from netbooster.data.config import DataConfig
-from netbooster.data.sampling import EpochShuffle, generator
+from netbooster.data.images import FileSource, ImageDataset
 from netbooster.errors import NetBoosterError
 
-#: Batches decoded ahead of the one in use.
-_PREFETCH = 3
 #: Headers checked when the data set is loaded; of larger ones an even sample is checked.
 _HEADER_CHECKS = 20_000
-#: Part of the key of random draws.
-_ORDER_KEY, _AUGMENT_KEY, _CROP_KEY = 1, 2, 3
 _VERSION = 1
 
 
-class Folder(Dataset):
+class Folder(ImageDataset):
     """Images of any size and format that Pillow opens, one folder a class.
 
     Labels are the names of the class folders, sorted. Sub-folders of a class count to it; hidden
@@ -48,12 +32,7 @@ class Folder(Dataset):
     name = "folder"
 
     def __init__(self, config: DataConfig, preprocess: Preprocess) -> None:
-        self.preprocess = preprocess
-        self._flip = config.flip
-        self._skip = config.on_corrupt == "skip"
-        self._workers = config.workers
-        self._seed = config.seed
-        self._skipped: dict[Path, str] = {}
+        super().__init__(config, preprocess)
         self._root = _existing_root(config.root)
         self.labels = _class_names(self._root / "train")
         folders = {split: self._root / split for split in ("train", "val")}
@@ -66,11 +45,7 @@ class Folder(Dataset):
             for split, folder in folders.items()
         }
         self._files.setdefault("test", self._files["val"])
-
-    @property
-    def skipped(self) -> dict[Path, str]:
-        """See ``Dataset``: broken headers at once, broken bodies when they are met."""
-        return dict(self._skipped)
+        self._sources.update({split: FileSource(files) for split, files in self._files.items()})
 
     def _check_headers(self, files: list[tuple[Path, int]], folder: Path) -> list[tuple[Path, int]]:
         stride = -(-len(files) // _HEADER_CHECKS)
@@ -98,112 +73,6 @@ class Folder(Dataset):
                     "class from every split"
                 )
         return kept
-
-    def _decode(self, path: Path) -> Image.Image | None:
-        """The decoded image, or None where it is broken and the policy is to skip."""
-        try:
-            return transforms.decode(path, self.preprocess.channels)
-        except transforms.UnreadableImageError as error:
-            if not self._skip:
-                raise
-            self._skipped[path] = str(error)
-            return None
-
-    def _training_image(self, index: int, crop: np.random.Generator) -> tuple[np.ndarray, int]:
-        files = self._files["train"]
-        for offset in range(len(files)):
-            path, label = files[(index + offset) % len(files)]
-            image = self._decode(path)
-            if image is not None:
-                resolution = self.preprocess.resolution
-                return transforms.training_image(image, resolution, crop), label
-        raise NetBoosterError(f"{self._root / 'train'} holds no readable image; replace the files")
-
-    def train_batches(
-        self,
-        *,
-        batch_size: int,
-        seed: int,
-        start_step: int = 0,
-        device: torch.device | str | None = None,
-    ) -> Generator[Batch, None, None]:
-        """See ``Dataset``. Random resized crop, mirror, brightness and saturation.
-
-        Raises:
-            NetBoosterError: an image is broken and the policy is "error".
-        """
-        check_batches(batch_size, seed, start_step)
-        shuffle = EpochShuffle(len(self._files["train"]), seed)
-        pool = ThreadPoolExecutor(self._workers, thread_name_prefix="netbooster-decode")
-        waiting: deque[list[Future[tuple[np.ndarray, int]]]] = deque()
-
-        def submit(step: int) -> None:
-            indices = shuffle.batch(step, batch_size)
-            waiting.append(
-                [
-                    pool.submit(
-                        self._training_image,
-                        int(index),
-                        generator(seed, _CROP_KEY, step, place),
-                    )
-                    for place, index in enumerate(indices)
-                ]
-            )
-
-        try:
-            for ahead in range(_PREFETCH):
-                submit(start_step + ahead)
-            while True:
-                items = [future.result() for future in waiting.popleft()]
-                submit(start_step + _PREFETCH)
-                images = torch.from_numpy(np.stack([image for image, _ in items]))
-                rng = generator(seed, _AUGMENT_KEY, start_step)
-                if self._flip:
-                    images = transforms.mirror(images, rng)
-                images = transforms.color_jitter(images, rng)
-                labels = torch.tensor([label for _, label in items], dtype=torch.int64)
-                yield (images.to(device), labels.to(device)) if device else (images, labels)
-                start_step += 1
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def split(
-        self,
-        name: SplitName,
-        *,
-        limit: int | None = None,
-        device: torch.device | str | None = None,
-    ) -> Generator[Batch, None, None]:
-        """See ``Dataset``. Shorter side to resolution / 0.875, centre crop.
-
-        Raises:
-            NetBoosterError: an image is broken and the policy is "error".
-        """
-        check_split(name, limit)
-        files = self._files[name]
-        order = generator(self._seed, _ORDER_KEY).permutation(len(files))[:limit]
-
-        def prepare(index: int) -> tuple[np.ndarray, int] | None:
-            path, label = files[index]
-            image = self._decode(path)
-            if image is None:
-                return None
-            return transforms.evaluation_image(image, self.preprocess), label
-
-        with ThreadPoolExecutor(self._workers) as pool:
-            for start in range(0, len(order), SPLIT_BATCH):
-                prepared = pool.map(prepare, order[start : start + SPLIT_BATCH])
-                items = [item for item in prepared if item is not None]
-                if not items:
-                    continue
-                images = torch.from_numpy(np.stack([image for image, _ in items]))
-                labels = torch.tensor([label for _, label in items], dtype=torch.int64)
-                yield (images.to(device), labels.to(device)) if device else (images, labels)
-
-    def split_size(self, name: SplitName) -> int:
-        """See ``Dataset``. Counts files that ``split`` may still find broken and skip."""
-        check_split(name)
-        return len(self._files[name])
 
     def fingerprint(self) -> str:
         """See ``Dataset``: names and sizes of all files (not their content), and the settings."""

@@ -10,6 +10,15 @@ def generator(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
+def shard_slice(shard: tuple[int, int], items: int) -> slice:
+    """The part of ``items`` that belongs to process ``shard[0]`` of ``shard[1]``.
+
+    Parts follow one another and differ by one item at most.
+    """
+    rank, size = shard
+    return slice(rank * items // size, (rank + 1) * items // size)
+
+
 class EpochShuffle:
     """An endless shuffled order of ``size`` items with random access.
 

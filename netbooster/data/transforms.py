@@ -5,8 +5,10 @@ settings follow: random resized crop, mirror, brightness 32/255, saturation 0.5;
 to resolution / 0.875 and crops the centre.
 """
 
+import io
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -24,6 +26,9 @@ SATURATION = 0.5
 CROP_AREA = (0.08, 1.0)
 CROP_RATIO = (3 / 4, 4 / 3)
 
+CropName = Literal["resized", "padded"]
+#: Share of a side by which "padded" shifts an image: 4 of 32 pixels, the custom on CIFAR.
+SHIFT = 1 / 8
 Box = tuple[float, float, float, float]
 
 
@@ -39,17 +44,21 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     return image
 
 
-def decode(path: Path, channels: int) -> Image.Image:
+def decode(path: Path, channels: int, content: bytes | None = None) -> Image.Image:
     """Decode a file wholly into mode "L" (1 channel) or "RGB" (3), upright by its EXIF tag.
 
     Transparent pixels become white. Of an animation the first frame is taken.
+
+    Args:
+        path: the file, or the name of the image in errors.
+        content: its bytes where they do not lie in a file of their own.
 
     Raises:
         UnreadableImageError: the file is missing, truncated or no image.
     """
     mode = "L" if channels == 1 else "RGB"
     try:
-        with Image.open(path) as opened:
+        with Image.open(path if content is None else io.BytesIO(content)) as opened:
             image = ImageOps.exif_transpose(opened)
             image.load()
             if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
@@ -112,8 +121,20 @@ def random_crop_box(rng: np.random.Generator, width: int, height: int) -> Box:
     return (left, upper, left + crop_width, upper + crop_height)
 
 
-def training_image(image: Image.Image, resolution: int, rng: np.random.Generator) -> np.ndarray:
-    """A random crop resized to uint8 [C, resolution, resolution]."""
+def training_image(
+    image: Image.Image, resolution: int, rng: np.random.Generator, crop: CropName = "resized"
+) -> np.ndarray:
+    """A random crop resized to uint8 [C, resolution, resolution].
+
+    "resized": see :func:`random_crop_box`. "padded": the image, shifted by up to an eighth of its
+    size each way, black where it has moved away.
+    """
+    if crop == "padded":
+        width, height = image.size
+        left = int(rng.integers(-round(width * SHIFT), round(width * SHIFT) + 1))
+        upper = int(rng.integers(-round(height * SHIFT), round(height * SHIFT) + 1))
+        image = image.crop((left, upper, left + width, upper + height))
+        return to_array(image.resize((resolution, resolution), Image.Resampling.BILINEAR))
     box = random_crop_box(rng, *image.size)
     size = (resolution, resolution)
     return to_array(image.resize(size, Image.Resampling.BILINEAR, box=box))
@@ -142,17 +163,35 @@ def load_image(path: Path, preprocess: Preprocess) -> Tensor:
     return torch.from_numpy(evaluation_image(decode(path, preprocess.channels), preprocess))
 
 
-def mirror(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Mirrors each image of uint8 [N, C, H, W] left to right with probability one half."""
-    chosen = torch.from_numpy(rng.random(len(images)) < 0.5)
+def mirror(
+    images: Tensor,
+    rng: np.random.Generator,
+    batch: int | None = None,
+    part: slice = slice(None),
+) -> Tensor:
+    """Mirrors each image of uint8 [N, C, H, W] left to right with probability one half.
+
+    Args:
+        batch: size of the whole batch, of which ``images`` are the ``part``; default: all of it.
+        part: which.
+    """
+    chosen = torch.from_numpy(rng.random(batch or len(images))[part] < 0.5)
     return torch.where(chosen[:, None, None, None], images.flip(3), images)
 
 
-def color_jitter(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Random brightness, then (with three channels) saturation, of uint8 [N, C, H, W]."""
-    count, channels = images.shape[:2]
-    bright = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, (count, 1, 1, 1)).astype(np.float32)
-    colour = rng.uniform(1 - SATURATION, 1 + SATURATION, (count, 1, 1, 1)).astype(np.float32)
+def color_jitter(
+    images: Tensor,
+    rng: np.random.Generator,
+    batch: int | None = None,
+    part: slice = slice(None),
+) -> Tensor:
+    """Random brightness, then (with three channels) saturation, of uint8 [N, C, H, W].
+
+    ``batch`` and ``part``: see :func:`mirror`.
+    """
+    shape, channels = (batch or len(images), 1, 1, 1), images.shape[1]
+    bright = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, shape)[part].astype(np.float32)
+    colour = rng.uniform(1 - SATURATION, 1 + SATURATION, shape)[part].astype(np.float32)
     result = (images * torch.from_numpy(bright)).clamp_(0, 255)
     if channels == 3:
         weights = torch.tensor(LUMINANCE).view(1, 3, 1, 1)

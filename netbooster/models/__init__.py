@@ -9,6 +9,7 @@ from torch import nn
 from netbooster.errors import NetBoosterError
 from netbooster.models.mcunet import MCUNet
 from netbooster.models.mobilenet_v2 import MobileNetV2
+from netbooster.models.torchvision_networks import DEIT_PATCH, deit_tiny, resnet50
 
 __all__ = ["ModelInfo", "build_model", "model_info", "model_names"]
 
@@ -20,6 +21,7 @@ class ModelInfo:
     Attributes:
         default_resolution: height = width in pixels at which the paper trains it.
         min_resolution: the network's total stride; smaller images leave no feature map.
+        resolution_multiple: resolutions must be a multiple of this (patches of transformers).
     """
 
     name: str
@@ -27,6 +29,21 @@ class ModelInfo:
     description: str
     default_resolution: int
     min_resolution: int
+    resolution_multiple: int = 1
+
+    def resolution_problem(self, resolution: int) -> str | None:
+        """Why the network cannot take square images of this size, None if it can."""
+        if resolution < self.min_resolution:
+            return (
+                f"resolution {resolution} is smaller than the network's total stride; "
+                f"use at least {self.min_resolution}"
+            )
+        if resolution % self.resolution_multiple:
+            return (
+                f"resolution {resolution} cannot be cut into patches; use a multiple of "
+                f"{self.resolution_multiple}"
+            )
+        return None
 
 
 _Builder = Callable[..., nn.Module]
@@ -34,9 +51,15 @@ _REGISTRY: dict[str, tuple[ModelInfo, _Builder]] = {}
 
 
 def _register(
-    name: str, family: str, resolution: int, stride: int, builder: _Builder, description: str
+    name: str,
+    family: str,
+    resolution: int,
+    stride: int,
+    builder: _Builder,
+    description: str,
+    multiple: int = 1,
 ) -> None:
-    _REGISTRY[name] = (ModelInfo(name, family, description, resolution, stride), builder)
+    _REGISTRY[name] = (ModelInfo(name, family, description, resolution, stride, multiple), builder)
 
 
 _register(
@@ -51,6 +74,16 @@ _register("mobilenetv2-35", "MobileNetV2", 160, 32, partial(MobileNetV2, width=0
 _register("mobilenetv2-50", "MobileNetV2", 160, 32, partial(MobileNetV2, width=0.5), "width 0.5")
 _register("mobilenetv2-100", "MobileNetV2", 160, 32, partial(MobileNetV2, width=1.0), "width 1.0")
 _register("mcunet-in3", "MCUNet", 176, 32, MCUNet, "searched for a 320 KB microcontroller")
+_register("resnet50", "ResNet", 224, 32, resnet50, "torchvision's; for Table 8 and as a teacher")
+_register(
+    "deit-tiny",
+    "DeiT",
+    224,
+    DEIT_PATCH,
+    deit_tiny,
+    "vision transformer of torchvision's blocks; for Table 8",
+    multiple=DEIT_PATCH,
+)
 
 
 def model_names() -> list[str]:
@@ -76,19 +109,16 @@ def build_model(name: str, *, num_classes: int, resolution: int, channels: int =
         channels: 3 for RGB, 1 for grey images.
 
     Raises:
-        NetBoosterError: unknown name, resolution below the network's total stride, or a count
-            that is not positive.
+        NetBoosterError: unknown name, resolution below the network's total stride or not a multiple
+            of its patches, or a count that is not positive.
     """
     info, builder = _lookup(name)
     if num_classes < 1 or channels < 1:
         raise NetBoosterError(
             f"{name}: num_classes={num_classes} and channels={channels} must be at least 1"
         )
-    if resolution < info.min_resolution:
-        raise NetBoosterError(
-            f"{name}: resolution {resolution} is smaller than the network's total stride; "
-            f"use at least {info.min_resolution}"
-        )
+    if problem := info.resolution_problem(resolution):
+        raise NetBoosterError(f"{name}: {problem}")
     return builder(num_classes=num_classes, resolution=resolution, channels=channels)
 
 

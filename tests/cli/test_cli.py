@@ -227,7 +227,7 @@ def test_model_too_large_for_the_target(capfd: pytest.CaptureFixture[str], tmp_p
     small = tmp_path / "small.toml"
     text = load_target("mps2-an386").file.read_text()
     text = text.replace('name = "mps2-an386"', 'name = "small"')
-    small.write_text(re.sub(r"(?s)(\[ram\].*?length = )\S+", r"\g<1>12000", text))
+    small.write_text(re.sub(r"(?s)(\[ram\].*?length = )\S+", r"\g<1>8000", text))
     generated = tmp_path / "generated"
     assert run(capfd, "compile", str(PEER), "--output", str(generated))[0] == 0
     line = refused(capfd, "build", str(generated), "--target", str(small))

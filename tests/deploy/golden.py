@@ -4,6 +4,7 @@ import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,20 +30,22 @@ def random_inputs(model: HostModel, rng: np.random.Generator, count: int) -> lis
 
 
 def compile_for_host(
-    data: bytes, folder: Path, *, sanitize: bool = False
+    data: bytes, folder: Path, *, sanitize: bool = False, **options: Any
 ) -> tuple[Plan, HostModel]:
-    """Compile to C and load the host build of it."""
-    plan = compile_model(data, folder, name="random")
+    """Compile to C, with ``options`` of compile_model, and load the host build of it."""
+    plan = compile_model(data, folder, name="random", **options)
     target = folder / ("model_checked" if sanitize else "model.so")
     built = build_host(folder, target, sanitize=sanitize, kernels=host_kernels(sanitize))
     return plan, HostModel(built)
 
 
-def differences(data: bytes, rng: np.random.Generator, *, items: int = 3) -> tuple[int, Plan]:
+def differences(
+    data: bytes, rng: np.random.Generator, *, items: int = 3, **options: Any
+) -> tuple[int, Plan]:
     """How many output bytes differ from the interpreter's, over all outputs."""
     folder = Path(tempfile.mkdtemp(prefix="nb_golden_"))
     try:
-        plan, model = compile_for_host(data, folder)
+        plan, model = compile_for_host(data, folder, **options)
         inputs = random_inputs(model, rng, items)
         outputs = model.invoke_all(inputs)
         interpreter = TflmModel(data)

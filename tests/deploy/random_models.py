@@ -323,3 +323,61 @@ def _residual(b: Builder, rng: Rng, source: int) -> int:
     b.operator("CONV_2D", [inner, weights], [branch], "Conv2DOptions", padding=0, strideH=1,
                strideW=1, fusedActivationFunction=0)  # fmt: skip
     return add(b, rng, source, branch) if rng.integers(2) else add(b, rng, branch, source)
+
+
+def chain(rng: Rng) -> bytes:
+    """Inverted residual blocks: expand, depthwise 3/5/7, project, shortcut where it fits."""
+    b = Builder()
+    height, width = (int(v) for v in rng.integers(5, 30, 2))
+    source = b.tensor((1, height, width, int(rng.integers(1, 5))), _scale(rng), _zero_point(rng))
+    current = convolution(b, rng, source)
+    for _ in range(int(rng.integers(1, 4))):
+        start = current
+        depth = b.tensors[start].shape[3]
+        current = _pointwise_to(b, rng, current, depth * int(rng.integers(2, 5)))
+        kernel = int(rng.choice([3, 5, 7]))
+        current = _square_depthwise(b, rng, current, kernel, int(rng.choice([1, 1, 2])))
+        same = list(b.tensors[current].shape[:3]) == list(b.tensors[start].shape[:3])
+        residual = same and bool(rng.integers(4))
+        current = _pointwise_to(b, rng, current, depth if residual else int(rng.integers(2, 14)))
+        if residual:
+            first, second = (start, current) if rng.integers(2) else (current, start)
+            current = add(b, rng, first, second)
+        if rng.integers(5) == 0:
+            current = pool(b, rng, current)
+        if rng.integers(5) == 0:
+            current = pad(b, rng, current)
+    if rng.integers(2):
+        current = fully_connected(b, rng, mean(b, rng, current))
+    return b.build([source], [current])
+
+
+def _pointwise_to(b: Builder, rng: Rng, source: int, channels: int) -> int:
+    _, height, width, depth = b.tensors[source].shape
+    scales = _weight_scales(rng, channels)
+    in_scale = float(b.tensors[source].quantization.scale[0])
+    shape = (channels, 1, 1, depth)
+    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=0)
+    bias = b.tensor((channels,), in_scale * scales, data=_bias(rng, channels, depth), dtype=INT32)
+    scale = _out_scale(rng, in_scale, float(scales.mean()), depth)
+    output = b.tensor((1, height, width, channels), scale, _zero_point(rng))
+    b.operator("CONV_2D", [source, weights, bias], [output], "Conv2DOptions", padding=0,
+               strideH=1, strideW=1, fusedActivationFunction=_activation(rng))  # fmt: skip
+    return output
+
+
+def _square_depthwise(b: Builder, rng: Rng, source: int, kernel: int, stride: int) -> int:
+    _, height, width, depth = b.tensors[source].shape
+    padding = 0 if min(height, width) < kernel else int(rng.choice([0, 0, 1]))
+    scales = _weight_scales(rng, depth)
+    in_scale = float(b.tensors[source].quantization.scale[0])
+    shape = (1, kernel, kernel, depth)
+    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=3)
+    bias = b.tensor((depth,), in_scale * scales, data=_bias(rng, depth, kernel**2), dtype=INT32)
+    scale = _out_scale(rng, in_scale, float(scales.mean()), kernel**2)
+    out = _window(height, width, kernel, kernel, stride, stride, padding, 1, 1)
+    output = b.tensor((1, *out, depth), scale, _zero_point(rng))
+    b.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [output], "DepthwiseConv2DOptions",
+               padding=padding, strideH=stride, strideW=stride, depthMultiplier=1,
+               fusedActivationFunction=_activation(rng))  # fmt: skip
+    return output

@@ -63,6 +63,7 @@ def _unit(number: int, folder: Path, inputs: list[np.ndarray], outputs: list[np.
     text = (folder / "model.h").read_text() + (folder / "model.c").read_text()
     names = sorted(set(re.findall(r"\bnb_(?:layer_)?\d{3}\w*", text)))
     names += ["nb_model", "nb_model_input", "nb_model_output", "nb_model_invoke", "nb_arena"]
+    names += ["nb_model_steps", "nb_push_row"]
     lines = [f"#define {name} {name}_of_{number}\n" for name in names]
     lines += ['#include "model_weights.c"\n', '#include "model.c"\n']
     lines += [_array(f"input{i}", a) for i, a in enumerate(inputs)]

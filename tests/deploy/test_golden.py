@@ -74,6 +74,15 @@ def test_random_graphs_slow(part):
     check_graphs(range(40 + part, 2040, 20))
 
 
+@pytest.mark.parametrize(("schedule", "mode"), [("fused", "image"), ("rows", "rows")])
+def test_chains_by_rows(schedule, mode):
+    for seed in range(14):
+        rng = rng_of("chain", seed)
+        data = random_models.chain(rng)
+        wrong, plan = golden.differences(data, rng, schedule=schedule, input_mode=mode)
+        assert wrong == 0, f"chain, seed {seed}: {plan.streams}"
+
+
 def test_both_requantization_paths_are_exercised():
     """The random models must reach the fast path, the general path and both clamps."""
     from deploy.graph import Requantization, lower_graph, read_graph

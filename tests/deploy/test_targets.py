@@ -1,5 +1,6 @@
 """Targets as data, read the same way by Python and by CMake."""
 
+import contextlib
 import shutil
 import subprocess
 from pathlib import Path
@@ -31,6 +32,19 @@ def test_emulated_board():
 
 def test_host_is_not_bare_metal():
     assert not load_target("host").is_bare_metal
+
+
+def test_targets_that_no_emulator_ran_say_so():
+    for name in target_names():
+        target = load_target(name)
+        ran_by = target.table_row()[5]
+        if target.emulators:
+            assert "unverified" not in ran_by
+        else:
+            assert ran_by == ("none: unverified" if target.is_bare_metal else "-")
+    assert load_target("netduinoplus2").table_row()[5] == "QEMU netduinoplus2"
+    assert load_target("nano-33-ble").table_row()[5] == "Renode nano-33-ble"
+    assert load_target("nucleo-l4r5zi").table_row()[5] == "none: unverified"
 
 
 def test_unknown_target_lists_the_known_ones():
@@ -71,7 +85,7 @@ def test_missing_target_file(tmp_path):
 
 
 def _flatten(target: Target) -> dict[str, str]:
-    content = target.model_dump(exclude={"file"}, exclude_none=True)
+    content = target.model_dump(exclude={"file"}, exclude_unset=True)
     flat: dict[str, object] = {}
     for key, value in content.items():
         if isinstance(value, dict):
@@ -98,7 +112,11 @@ def test_cmake_reads_what_python_reads(tmp_path, name):
     done = subprocess.run(["cmake", "-P", script], capture_output=True, text=True, check=True)
     read = dict(line.split("=", 1) for line in done.stderr.splitlines())
     for key, value in keys.items():
-        try:
-            assert int(read[key], 0) == int(value, 0), key
-        except ValueError:
-            assert read[key] == value, key
+        assert _plain(read[key]) == _plain(value), key
+
+
+def _plain(text: str) -> object:
+    for convert in (lambda t: int(t, 0), float):
+        with contextlib.suppress(ValueError):
+            return convert(text)
+    return text

@@ -113,11 +113,29 @@ def test_other_commands(link):
     assert link.command("name") == ["m-name-dut-[netbooster host]"]
     profile = link.command("profile")
     assert profile[:2] == ["m-profile-[netbooster-1]", "m-model-[fake]"]
-    assert len(link.command("help")) == 12
+    assert len(link.command("help")) == 15
     first, second = (int(link.command("timestamp")[0].removeprefix("m-lap-us-")) for _ in range(2))
     assert second >= first
     assert link.memory().arena_bytes == 20
     link.self_test()
+
+
+def test_banner_again(link):
+    assert json.loads(link.command("banner")[0]) == link.banner
+    assert link.banner["counter"] == "clock_gettime"
+    assert link.connect() == link.banner
+
+
+def test_profile_layers(link):
+    link.load_input(IMAGE)
+    layers = link.profile_layers()
+    assert [(layer["index"], layer["name"]) for layer in layers] == [
+        (0, "sum"), (1, "count"), (2, "last"),
+    ]  # fmt: skip
+    assert all(layer["ticks"] is None or layer["ticks"] > 0 for layer in layers)
+    assert link.output() == ANSWER
+    with pytest.raises(DeployError, match="no input"):
+        link.profile_layers()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +152,9 @@ def test_other_commands(link):
         ("infer 99999999999999999999", "give the number"),
         ("infer 4294967295", "at most 65535"),
         ("infer 1", "no input"),
+        ("profile layer", "unknown command"),
+        ("profile layers", "no input"),
+        ("firmware", "does not lie in flash"),
         ("output", "no result yet"),
         ("results", "no result yet"),
         ("db", "unknown command"),

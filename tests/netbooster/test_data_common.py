@@ -119,7 +119,7 @@ def test_preprocess_without_a_key_names_it():
 
 def test_unknown_names_and_unused_settings():
     assert dataset_names() == sorted(dataset_names()) and set(SYNTHETIC) < set(dataset_names())
-    with pytest.raises(NetBoosterError, match="digits, folder, glyphs"):
+    with pytest.raises(NetBoosterError, match="digits, flowers102, folder"):
         load_dataset(DataConfig(name="imagenot"))
     with pytest.raises(NetBoosterError, match="difficulty.*remove"):
         load_dataset(DataConfig(name="digits", difficulty=0.5))

@@ -13,6 +13,9 @@ from netbooster.models.layers import ConvBnAct, make_divisible, same_padding
 COUNTED = [
     ("mobilenetv2-tiny", 144, 23_499_152, 750_280, 737_864),
     ("mcunet-in3", 176, 81_785_520, 737_408, 722_032),
+    # as published with torchvision's ResNet-50 (25,557,032) and with DeiT-Tiny (5,717,416)
+    ("resnet50", 224, 4_089_184_256, 25_557_032, 25_503_912),
+    ("deit-tiny", 224, 1_253_683_200, 5_717_416, 5_717_416),
 ]
 ROUNDED = [
     ("mobilenetv2-tiny", 144, 23.5, 0.75, True),
@@ -118,3 +121,16 @@ def test_unknown_name_lists_the_known() -> None:
 def test_bad_sizes(arguments: dict[str, int], message: str) -> None:
     with pytest.raises(NetBoosterError, match=message):
         build_model("mobilenetv2-tiny", **arguments)
+
+
+def test_patches_must_fit() -> None:
+    with pytest.raises(NetBoosterError, match="deit-tiny: resolution 40 .* multiple of 16"):
+        build_model("deit-tiny", num_classes=10, resolution=40)
+
+
+def test_torchvision_weights_fit() -> None:
+    from torchvision.models import resnet50
+
+    published = resnet50(weights=None)
+    ours = build_model("resnet50", num_classes=1000, resolution=224)
+    ours.load_state_dict(published.state_dict(), strict=True)

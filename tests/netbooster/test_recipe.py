@@ -166,3 +166,37 @@ def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
     assert rates[55] == pytest.approx(0.2)
     assert all(a > b for a, b in zip(rates[10:], rates[11:], strict=False))
     assert 0 < rates[-1] < 0.001
+
+
+def test_extends_lays_files_over_each_other(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "base.toml").write_text(
+        '[data]\nname = "digits"\n[model]\nname = "mobilenetv2-tiny"\n'
+        "[train]\nepochs = 3\nlr = 0.3\n[netbooster.expansion]\nratio = 4\n"
+    )
+    (tmp_path / "short.toml").write_text("[train]\nsteps = 9\nbatch_size = 7\n")
+    (tmp_path / "sub" / "run.toml").write_text(
+        'extends = ["../base.toml", "../short.toml"]\nname = "run"\n[train]\nbatch_size = 5\n'
+    )
+    recipe = load_recipe(str(tmp_path / "sub" / "run.toml"))
+    assert (recipe.train.steps, recipe.train.epochs) == (9, None)
+    assert (recipe.train.lr, recipe.train.batch_size) == (0.3, 5)
+    assert recipe.netbooster.expansion.ratio == 4
+    (tmp_path / "base.toml").write_text('extends = "sub/run.toml"\n')
+    with pytest.raises(NetBoosterError, match=r"run\.toml: key 'extends' leads back to this file"):
+        load_recipe(str(tmp_path / "sub" / "run.toml"))
+    (tmp_path / "base.toml").write_text('extends = "gone.toml"\n')
+    with pytest.raises(NetBoosterError, match="'extends' names gone.toml, which is not in"):
+        load_recipe(str(tmp_path / "sub" / "run.toml"))
+
+
+def test_recipe_inside_a_recipe_is_resolved(tmp_path: Path) -> None:
+    recipe = load_recipe("table1/mini/mobilenetv2-tiny-kd")
+    assert recipe.distillation is not None and recipe.distillation.teacher is not None
+    assert recipe.distillation.teacher.model.name == "mobilenetv2-100"
+    (tmp_path / "resolved.toml").write_text(recipe.to_toml())
+    assert load_recipe(str(tmp_path / "resolved.toml")) == recipe
+    path = tmp_path / "self.toml"
+    path.write_text('extends = "resolved.toml"\n[distillation]\nteacher = "' + str(path) + '"\n')
+    with pytest.raises(NetBoosterError, match="names itself as its teacher or source"):
+        load_recipe(str(path))

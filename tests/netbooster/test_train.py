@@ -18,9 +18,10 @@ from netbooster.data import Dataset, Preprocess
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate
 from netbooster.linearization import DecayedActivation, get_alpha
+from netbooster.optimizers import parameter_groups
 from netbooster.progress import Reporter
 from netbooster.recipe import TrainConfig
-from netbooster.train import Phase, Trainer, parameter_groups, reproducible, seed_everything
+from netbooster.train import Phase, Trainer, reproducible, seed_everything
 
 IDENTITY = {"seed": 0, "train": {"lr": 0.1}}
 PHASES = (

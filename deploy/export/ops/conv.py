@@ -16,7 +16,6 @@ from deploy.export.geometry import VALID, Fit, Window, fit_padding
 from deploy.export.ir import FusedOp, Op, Quantization, Tensor
 from deploy.export.lowering import Call, Lowering, constant, lowers, pair
 from deploy.export.ops.pad import Pad
-from deploy.export.quantize import quantize_weights
 from deploy.export.writer import FlatbufferWriter
 
 
@@ -99,17 +98,17 @@ class Conv(FusedOp):
         """Write weights per output channel, bias as int32, and the operator."""
         fit = self._fit()
         padding = VALID if fit is None else fit.padding
-        source = quantization[self.inputs[0]]
-        codes, scales, bias = quantize_weights(
-            self.weight, self.bias, source.scale[0], per_channel=True
-        )
         order = (1, 2, 3, 0) if self.depthwise else (0, 2, 3, 1)
-        codes = codes.transpose(order)
-        weights = Quantization(scales, 0, axis=3 if self.depthwise else 0)
         operands = [
             writer.activation(self.inputs[0]),
-            writer.constant(f"{self.layer}/weight", codes, weights),
-            writer.bias(f"{self.layer}/bias", bias, source, weights),
+            *writer.parameters(
+                self.layer,
+                self.weight,
+                self.bias,
+                self.inputs[0],
+                arrange=lambda weight: weight.transpose(order),
+                axis=3 if self.depthwise else 0,
+            ),
         ]
         options: Any = schema.Conv2DOptionsT()
         if self.depthwise:

@@ -14,7 +14,6 @@ from torch import nn
 from deploy.export.ir import FusedOp, Quantization, Tensor
 from deploy.export.lowering import Call, Lowering, constant, lowers
 from deploy.export.ops.reshape import Flatten
-from deploy.export.quantize import quantize_weights
 from deploy.export.writer import FlatbufferWriter
 
 
@@ -40,24 +39,29 @@ class FullyConnected(FusedOp):
 
     def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
         """Write weights per tensor (all that TFLM's FULLY_CONNECTED reads) and the operator."""
-        source = quantization[self.inputs[0]]
-        codes, scales, bias = quantize_weights(
-            self.weight, self.bias, source.scale[0], per_channel=False
-        )
-        shape = self.inputs[0].shape
-        if len(shape) == 4 and shape[1] * shape[2] > 1:  # torch flattens channels first
-            _, height, width, channels = shape
-            codes = codes.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
-            codes = codes.reshape(len(bias), -1)
-        weights = Quantization(scales, 0)
         operands = [
             writer.activation(self.inputs[0]),
-            writer.constant(f"{self.layer}/weight", codes, weights),
-            writer.bias(f"{self.layer}/bias", bias, source, weights),
+            *writer.parameters(
+                self.layer,
+                self.weight,
+                self.bias,
+                self.inputs[0],
+                arrange=self._arrange,
+                axis=None,
+            ),
         ]
         options = schema.FullyConnectedOptionsT()
         options.fusedActivationFunction = self.fused_code(quantization[self.output])
         writer.operator("FULLY_CONNECTED", 4, options, operands, self.output)
+
+    def _arrange(self, weight: np.ndarray) -> np.ndarray:
+        """Torch flattens channels first, TFLite last."""
+        shape = self.inputs[0].shape
+        if len(shape) != 4:
+            return weight
+        _, height, width, channels = shape
+        weight = weight.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
+        return weight.reshape(len(weight), -1)
 
 
 @lowers(nn.Linear, F.linear)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator
-from deploy.graph.layer import Layer
+from deploy.graph.layer import Layer, RowWindow
 from deploy.graph.numerics import (
     activation_range,
     check_activation,
@@ -80,11 +80,12 @@ def lower(graph: Graph, op: Operator) -> Layer:
         kernel="nb_add_s8",
         params_type="nb_add_params",
         params={
-            "elements": target.elements,
+            "row": target.elements // target.height,
             "multiplier": (m1, m2, m3),
             "zero_point": (*zeros, out_q.zero_points[0]),
             "shift": (-e1, -e2, -e3),
             "minimum": low, "maximum": high,
         },
         in_place=(0, 1),
+        rows=RowWindow(),
     )  # fmt: skip

@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator
-from deploy.graph.layer import Constant, Layer
+from deploy.graph.layer import Constant, Layer, RowWindow
 from deploy.graph.numerics import (
     activation_range,
     check_activation,
@@ -118,12 +118,13 @@ def lower(graph: Graph, op: Operator) -> Layer:
             params={
                 "weights": Constant(packed.reshape(-1), "weights"),
                 "requantization": requant,
-                "pixels": in_h * in_w,
+                "width": in_w,
                 "in_c": in_c,
                 "out_c": channels,
             },
             macs=macs,
             scratch_bytes=4 * padded * 2,
+            rows=RowWindow(),
         )  # fmt: skip
     grouped = depth != in_c
     return Layer(
@@ -145,4 +146,5 @@ def lower(graph: Graph, op: Operator) -> Layer:
         },
         macs=macs,
         scratch_bytes=0 if grouped else 4 * padded * 3,
+        rows=vertical.rows(in_h, a.padding),
     )  # fmt: skip

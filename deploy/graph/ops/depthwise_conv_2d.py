@@ -122,6 +122,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
             params_type="nb_depthwise_conv_params",
             params={**params, "rows": 0, "row_stride": 0},
             macs=macs,
+            rows=vertical.rows(in_h, a.padding),
         )  # fmt: skip
     pad_top, pad_left = vertical.before(in_h, a.padding), horizontal.before(in_w, a.padding)
     rows_kept, row_stride = _plane(vertical, horizontal, source, target, pad_left)
@@ -135,6 +136,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
         macs=macs,
         scratch_bytes=scratch,
         in_place=(0,) if _writes_behind(vertical, source, target, pad_top) else (),
+        in_place_exactly=True,
+        rows=vertical.rows(in_h, a.padding),
     )  # fmt: skip
 
 

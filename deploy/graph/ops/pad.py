@@ -4,7 +4,7 @@ import numpy as np
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import DType, Graph, Operator
-from deploy.graph.layer import Layer
+from deploy.graph.layer import Layer, RowWindow
 from deploy.graph.numerics import require_constant, require_int8
 from deploy.graph.ops.window import MAX_DIMENSION
 
@@ -34,6 +34,8 @@ def check(graph: Graph, op: Operator) -> None:
         raise graph.error(op, "paddings must be integers [rank, 2]", 1)
     if len(source.shape) > 4 or max(source.shape + target.shape) > MAX_DIMENSION:
         raise graph.error(op, f"shape {list(source.shape)} is too large", 0)
+    if len(source.shape) == 4 and target.shape[0] != 1:
+        raise graph.error(op, f"its output has batch {target.shape[0]}; only batch 1 is supported")
     if data.min() < 0 or data.max() > MAX_DIMENSION:
         raise graph.error(op, f"paddings {data.tolist()} are out of range", 1)
 
@@ -49,16 +51,22 @@ def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
 def lower(graph: Graph, op: Operator) -> Layer:
     """A copy of rows between fills."""
     source, target = graph.input(op, 0), graph.output(op)
-    extra = 4 - len(source.shape)
-    before = (0,) * extra + tuple(int(b) for b, _ in paddings(graph, op))
+    # Rows, columns and channels; what is missing in front is 1.
+    before = _last_three((0, 0, 0, *(int(b) for b, _ in paddings(graph, op))))
+    in_shape, out_shape = (_last_three((1, 1, 1, *t.shape)) for t in (source, target))
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_pad_s8",
         params_type="nb_pad_params",
         params={
-            "in_shape": (1,) * extra + source.shape,
-            "out_shape": (1,) * extra + target.shape,
+            "in_shape": in_shape,
+            "out_shape": out_shape,
             "before": before,
             "value": require_int8(graph, op, target, "output").zero_points[0],
         },
+        rows=RowWindow(before=before[0]),
     )  # fmt: skip
+
+
+def _last_three(values: tuple[int, ...]) -> tuple[int, ...]:
+    return values[-3:]

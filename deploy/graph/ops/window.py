@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from deploy.graph.ir import Graph, Operator, Tensor
+from deploy.graph.layer import RowWindow
 
 SAME, VALID = 0, 1
 MAX_DIMENSION = 65535
@@ -33,6 +34,10 @@ class Window:
             return 0
         total = (self.output(length, SAME) - 1) * self.stride + self.extent - length
         return max(total, 0) // 2
+
+    def rows(self, length: int, padding: int) -> RowWindow:
+        """The window as what a stream of rows needs to know of it."""
+        return RowWindow(self.stride, self.extent, self.before(length, padding))
 
 
 def check_window(

@@ -15,9 +15,23 @@
 #define NB_SYST_COUNTFLAG (1U << 16)
 #define NB_SYST_PERIOD (1U << 24)
 
-/* Interrupts 0-31. They wake WFI and never run a handler: PRIMASK is set from reset on. */
-#define NB_NVIC_ISER0 NB_REGISTER(0xE000E100U)
-#define NB_NVIC_ICPR0 NB_REGISTER(0xE000E280U)
+/* Interrupts, 32 a register. They wake WFI and never run a handler: PRIMASK is set from reset on. */
+#define NB_NVIC_ISER(number) NB_REGISTER(0xE000E100U + 4U * ((number) / 32U))
+#define NB_NVIC_ICER(number) NB_REGISTER(0xE000E180U + 4U * ((number) / 32U))
+#define NB_NVIC_ICPR(number) NB_REGISTER(0xE000E280U + 4U * ((number) / 32U))
+#define NB_NVIC_INTERRUPTS 240U
+
+/* Cycle counter of the data watchpoint and trace unit, C1.8; its lock, D1.1 (Cortex-M7 has it). */
+#define NB_DEMCR NB_REGISTER(0xE000EDFCU)
+#define NB_DEMCR_TRCENA (1U << 24)
+#define NB_DWT_CTRL NB_REGISTER(0xE0001000U)
+#define NB_DWT_CYCCNT NB_REGISTER(0xE0001004U)
+#define NB_DWT_LAR NB_REGISTER(0xE0001FB0U)
+#define NB_DWT_UNLOCK 0xC5ACCE55U
+#define NB_DWT_CYCCNTENA 1U
+#define NB_DWT_NOCYCCNT (1U << 25)
+
+#define NB_SCB_VTOR NB_REGISTER(0xE000ED08U)
 
 #define NB_SCB_CPACR NB_REGISTER(0xE000ED88U)
 #define NB_SCB_SHCSR NB_REGISTER(0xE000ED24U)
@@ -43,9 +57,24 @@ extern uint32_t nb_data_start[], nb_data_end[];
 extern const uint32_t nb_data_load[];
 extern uint32_t nb_bss_start[], nb_bss_end[];
 extern uint8_t nb_ram_end[];
+extern const uint8_t nb_image_start[], nb_image_end[];
 
 /* Marks a stack word that nothing has used yet. */
 #define NB_STACK_PAINT 0xA5C3F00DU
+
+/* Takes the cycle counter for laps where the core has one that runs; SysTick otherwise. */
+void nb_counter_init(void);
+
+/* Cortex-M7: instruction and data cache on, and no speculative access to external memories. */
+void nb_cortex_m7_on(void);
+
+static inline void nb_irq_clear(uint32_t number) {
+    NB_NVIC_ICPR(number) = 1U << (number % 32U);
+}
+
+static inline void nb_irq_enable(uint32_t number) {
+    NB_NVIC_ISER(number) = 1U << (number % 32U);
+}
 
 void nb_reset(void);
 void nb_hard_fault(void);

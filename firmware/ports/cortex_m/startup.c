@@ -49,6 +49,11 @@ static void nb_guard_stack(void) {
     if ((NB_MPU_TYPE & NB_MPU_REGIONS) == 0U || (bottom & 31U) != 0U) {
         return;
     }
+    NB_MPU_CTRL = 0;
+    for (uint32_t region = 1; region < (NB_MPU_TYPE & NB_MPU_REGIONS) >> 8; region++) {
+        NB_MPU_RNR = region; /* a boot loader's */
+        NB_MPU_RASR = 0;
+    }
     NB_MPU_RNR = 0;
     NB_MPU_RBAR = bottom - (1U << log2_size);
     NB_MPU_RASR = NB_MPU_NO_ACCESS_NO_EXECUTE | (log2_size - 1U) << 1 | 1U;
@@ -58,6 +63,12 @@ static void nb_guard_stack(void) {
 
 __attribute__((noreturn)) void nb_reset(void) {
     __asm__ volatile("cpsid i" ::: "memory");
+    /* Where a boot loader ran before: its vectors, and interrupts that would end every sleep. */
+    NB_SCB_VTOR = (uint32_t)(uintptr_t)nb_vectors;
+    for (uint32_t number = 0; number < NB_NVIC_INTERRUPTS; number += 32U) {
+        NB_NVIC_ICER(number) = UINT32_MAX;
+        NB_NVIC_ICPR(number) = UINT32_MAX;
+    }
     /* A fault while a fault's frame is pushed (the stack has overflowed) escalates once. Begin
      * below HardFault, where there is a step left; from HardFault the core would lock up. */
     NB_SCB_SHCSR |= NB_SHCSR_FAULTS;

@@ -50,6 +50,10 @@ uint32_t nb_port_lap_ticks(void) {
     return ticks >= NB_PORT_LAP_OVERFLOW ? NB_PORT_LAP_OVERFLOW : (uint32_t)ticks;
 }
 
+const char *nb_port_counter(void) {
+    return "clock_gettime";
+}
+
 uint32_t nb_port_clock_hz(void) {
     return 1000000000U; /* ticks are nanoseconds here */
 }
@@ -59,6 +63,11 @@ uint32_t nb_port_stack_bytes(void) {
 }
 
 uint32_t nb_port_stack_used(void) {
+    return 0;
+}
+
+uint32_t nb_port_image(const uint8_t **start) {
+    *start = 0;
     return 0;
 }
 

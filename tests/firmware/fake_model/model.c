@@ -31,6 +31,8 @@ const nb_model_info nb_model = {
     nb_inputs,
     nb_outputs,
     nb_names,
+    INPUTS,
+    0,
 };
 
 void *nb_model_input(uint32_t index) {
@@ -90,6 +92,20 @@ __attribute__((noinline)) void nb_layer_002(void) {
         nb_arena[INPUTS + i] = (int8_t)(nb_arena[INPUTS + i] ^ nb_fake_weights[i]);
     }
     nb_arena[INPUTS - 1] = 0; /* as a plan does that reuses the input's place */
+}
+
+const nb_model_step nb_model_steps[] = {
+    {nb_layer_000, 0}, {nb_layer_001, 1}, {nb_layer_002, 2}, {0, 3}};
+
+/* The input comes as a whole (nb_model.pushed_rows is 0); a row here is all of it. */
+int nb_push_row(const void *row) {
+    if (row == 0) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < INPUTS; i++) {
+        nb_arena[i] = ((const int8_t *)row)[i];
+    }
+    return 1;
 }
 
 void nb_model_invoke(void) {

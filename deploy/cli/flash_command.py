@@ -1,0 +1,75 @@
+"""`netbooster flash`: a firmware onto a board, verified."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli.console import say
+from deploy.cli.context import DEFAULT_TARGET, MODELS, ModelPaths, TargetOption
+from deploy.errors import DeployError
+
+NO_ARGS_IS_HELP = True
+
+
+def firmware_of(source: Path, target: str, model: str) -> Path:
+    """The .elf itself, or the one in a run folder.
+
+    Raises:
+        DeployError: there is none; names the command that makes it.
+    """
+    if source.is_file():
+        return source
+    if model not in MODELS:
+        raise DeployError(f"unknown model '{model}'; choose one of: {', '.join(MODELS)}")
+    elf = ModelPaths(source / model).firmware(target)
+    if not elf.is_file():
+        raise DeployError(
+            f"{elf} is missing; make it with: netbooster build {source} --target {target}"
+        )
+    return elf
+
+
+def command(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN|FIRMWARE.elf", help="Run folder, or one firmware.")
+    ],
+    target: TargetOption = DEFAULT_TARGET,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Which of the run: vanilla or boosted.")
+    ] = "boosted",
+    tool: Annotated[
+        str | None,
+        typer.Option(
+            help="pyocd, openocd, st-flash, bossac, dfu-util or copy. Default: what is "
+            "there, in the target's order."
+        ),
+    ] = None,
+    port: Annotated[
+        str | None,
+        typer.Option("--port", "-p", help="Serial port: to verify, and for bossac to write."),
+    ] = None,
+    volume: Annotated[
+        Path | None, typer.Option(help="Where the board's drive is mounted, for copy.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the exact command and do nothing.")
+    ] = False,
+) -> None:
+    """Write a firmware to a board; with --port, the board's own checksum of it is compared."""
+    from deploy.flash import flash, plan_flash, verify_flash
+    from deploy.targets import load_target
+
+    board = load_target(target)
+    elf = firmware_of(source, board.name, model)
+    if dry_run:
+        plan = plan_flash(board, elf, elf.parent, tool=tool, port=port, volume=volume)
+        typer.echo(str(plan))
+        return
+    plan = flash(board, elf, tool=tool, port=port, volume=volume)
+    say("flash", f"{elf}: written with {plan.tool}, {len(plan.content):,} bytes")
+    if port is None or plan.tool == "bossac":
+        say("flash", "not verified: give --port of the board's serial line to have it checked")
+        return
+    crc32 = verify_flash(elf, board, port)
+    say("flash", f"verified: the board's flash holds these bytes (CRC-32 {crc32})")

@@ -1,0 +1,96 @@
+"""`netbooster table`: the rows of one of the paper's tables, beside the paper's numbers."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.cli.console import console, new_table, say
+from deploy.errors import DeployError
+
+NO_ARGS_IS_HELP = True
+
+
+def command(
+    name: Annotated[str, typer.Argument(metavar="N", help="1, 2, 4 to 8, figure1 or figure3.")],
+    mini: Annotated[
+        bool, typer.Option("--mini", help="The small variants: glyphs, 2 cores, minutes a run.")
+    ] = False,
+    seeds: Annotated[
+        str, typer.Option("--seeds", "-s", help="Numbers separated by commas.")
+    ] = "0,1,2",
+    rows: Annotated[
+        list[str] | None,
+        typer.Option("--row", "-r", help="Only this row, by its recipe. Repeatable."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print what is finished; train nothing.")
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Default: runs/tables, with --mini runs/tables-mini."),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="section.key=value, for every row. Repeatable."),
+    ] = None,
+    scale: Annotated[
+        float, typer.Option(help="Factor on the length of every training, for a quick trial.")
+    ] = 1.0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Run a table of the paper and print it with 95% intervals beside the paper's numbers.
+
+    Finished runs are kept: after a kill the same command goes on from where it stopped. Rows of
+    several tables that are the same experiment share one run, and so do teachers. Trials with
+    --scale or --set need a folder of their own (--output).
+    """
+    from netbooster.tables import (
+        COLUMNS,
+        finished_results,
+        format_rows,
+        load_table,
+        run_table,
+        save_results,
+    )
+
+    table = load_table(name)
+    root = output or Path("runs") / ("tables-mini" if mini else "tables")
+    chosen, only, changes = _numbers(seeds), rows or [], overrides or []
+    if report:
+        results = finished_results(
+            table, mini=mini, seeds=chosen, root=root, rows=only, scale=scale, overrides=changes
+        )
+        if results and not only:
+            save_results(table, results, root, mini=mini)
+    else:
+        results = run_table(
+            table,
+            mini=mini,
+            seeds=chosen,
+            root=root,
+            rows=only,
+            scale=scale,
+            overrides=changes,
+            device=device,
+            console=console,
+            say=lambda text: say("table", text),
+        )
+    where = "on glyphs (mini), the paper's on its own data" if mini else "on the paper's data"
+    view = new_table(f"{table.title}: accuracy in %, {where}", *COLUMNS[1:-1], wrap="seeds")
+    shown = ""
+    for group, label, *cells in format_rows(table, results):
+        if group != shown:
+            view.add_row(f"[bold]{group}[/]")
+            shown = group
+        view.add_row(f"  {label}", *cells)
+    console.print(view)
+    if not results:
+        say("table", f"no finished run in {root}; leave --report out to train")
+
+
+def _numbers(text: str) -> list[int]:
+    parts = text.replace(",", " ").split()
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise DeployError(f"--seeds {text}: give numbers separated by commas, such as 0,1,2")
+    return list(dict.fromkeys(int(part) for part in parts))

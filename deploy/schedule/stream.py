@@ -1,0 +1,115 @@
+"""Streams: chains of layers that compute a few rows at a time, and the steps that they take."""
+
+from dataclasses import dataclass
+
+from deploy.schedule.flow import Flow
+
+MAX_LAYERS = 250  # positions are bytes in nb_rows_layer
+MAX_BATCH = 4
+PUSH = -1  # as a step's layer: a row of the input arrives
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Layers ``first`` to ``last`` - 1.
+
+    ``batches`` are the output rows that each computes at a time; empty for a single layer that
+    makes its whole map at once. ``pushed``: the input is not there but arrives row by row.
+    """
+
+    first: int
+    last: int
+    batches: tuple[int, ...] = ()
+    pushed: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """Layer ``layer`` computes its output rows ``first`` to ``last`` - 1."""
+
+    layer: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class StreamLayer:
+    """How nb_rows_run sees a layer; see nb_rows.h. ``sources`` are 0 for the stream's input."""
+
+    layer: int
+    height: int
+    input_height: int
+    reach: int
+    stride: int
+    batch: int
+    sources: tuple[int, int]
+    restart: int
+
+
+def can_stream(flow: Flow, first: int, last: int) -> bool:
+    """Whether the layers can form a stream."""
+    return last - first <= MAX_LAYERS and all(
+        layer.rows is not None for layer in flow.layers[first:last]
+    )
+
+
+def stream_layers(flow: Flow, segment: Segment) -> list[StreamLayer]:
+    """The description of a stream."""
+    found = []
+    for number in range(segment.first, segment.last):
+        window = flow.layers[number].rows
+        assert window is not None  # can_stream
+        sources = []
+        for index in flow.inputs(number):
+            producer = flow.places[index].producer
+            inside = producer is not None and producer >= segment.first
+            sources.append(producer - segment.first + 1 if inside and producer is not None else 0)
+        output = flow.places[flow.output(number)]
+        readers = [reader for reader, _ in output.readers if reader < segment.last]
+        found.append(
+            StreamLayer(
+                number, output.height, flow.places[flow.inputs(number)[0]].height,
+                window.extent - window.before, window.stride,
+                segment.batches[number - segment.first],
+                (sources[0], sources[-1]),
+                max(readers, default=number) - segment.first + 1,
+            )
+        )  # fmt: skip
+    return found
+
+
+def stream_steps(flow: Flow, segment: Segment) -> list[Step]:
+    """The steps of a segment in the order in which nb_rows_run takes them.
+
+    A segment without batches is one step.
+    """
+    if not segment.batches:
+        return [Step(segment.first, 0, flow.height(segment.first))]
+    layers = stream_layers(flow, segment)
+    done = [0] * (len(layers) + 1)
+    steps: list[Step] = []
+    if not segment.pushed:
+        done[0] = 65535
+        _run(layers, done, steps)
+        return steps
+    for row in range(flow.places[flow.inputs(segment.first)[0]].height):
+        steps.append(Step(PUSH, row, row + 1))
+        done[0] += 1
+        _run(layers, done, steps)
+    return steps
+
+
+def _run(layers: list[StreamLayer], done: list[int], steps: list[Step]) -> None:
+    """nb_rows_run, line by line."""
+    i = len(layers)
+    while i != 0:
+        layer = layers[i - 1]
+        first = done[i]
+        last = min(first + layer.batch, layer.height)
+        needed = min((last - 1) * layer.stride + layer.reach, layer.input_height)
+        if first == last or any(done[source] < needed for source in layer.sources):
+            i -= 1
+            continue
+        steps.append(Step(layer.layer, first, last))
+        done[i] = last
+        i = layer.restart

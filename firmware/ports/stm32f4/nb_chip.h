@@ -1,0 +1,60 @@
+/* Addresses of STM32F405, F407 (RM0090) and F446 (RM0390): memory map, chapters RCC, PWR, FLASH;
+ * names as in ST's CMSIS header stm32f4xx.h. */
+#ifndef NB_CHIP_H
+#define NB_CHIP_H
+
+#include "nb_stm32.h"
+#include "nb_usart_v1.h"
+
+#define RCC_BASE 0x40023800U
+#define RCC_CR NB_REGISTER(RCC_BASE + 0x00U)
+#define RCC_PLLCFGR NB_REGISTER(RCC_BASE + 0x04U)
+#define RCC_CFGR NB_REGISTER(RCC_BASE + 0x08U)
+#define RCC_AHB1ENR NB_REGISTER(RCC_BASE + 0x30U)
+#define RCC_APB1ENR NB_REGISTER(RCC_BASE + 0x40U)
+#define RCC_APB2ENR NB_REGISTER(RCC_BASE + 0x44U)
+#define RCC_CR_HSEON (1U << 16)
+#define RCC_CR_HSERDY (1U << 17)
+#define RCC_CR_HSEBYP (1U << 18)
+#define RCC_CR_PLLON (1U << 24)
+#define RCC_CR_PLLRDY (1U << 25)
+#define RCC_PLLCFGR_PLLSRC_HSE (1U << 22)
+#define RCC_CFGR_SW_PLL 2U
+#define RCC_CFGR_SWS (3U << 2)
+#define RCC_CFGR_SWS_PLL (2U << 2)
+#define RCC_CFGR_PPRE1_DIV4 (5U << 10)
+#define RCC_CFGR_PPRE2_DIV2 (4U << 13)
+#define RCC_APB1ENR_PWREN (1U << 28)
+
+#define PWR_CR NB_REGISTER(0x40007000U)
+#define PWR_CSR NB_REGISTER(0x40007004U)
+#define PWR_CR_ODEN (1U << 16)
+#define PWR_CR_ODSWEN (1U << 17)
+#define PWR_CSR_ODRDY (1U << 16)
+#define PWR_CSR_ODSWRDY (1U << 17)
+
+#define FLASH_ACR NB_REGISTER(0x40023C00U)
+#define FLASH_ACR_PRFTEN (1U << 8)
+#define FLASH_ACR_ICEN (1U << 9)
+#define FLASH_ACR_DCEN (1U << 10)
+
+#define NB_CHIP_HSI_HZ 16000000U
+#define NB_CHIP_GPIO 0x40020000U
+#define NB_CHIP_GPIO_ENABLE RCC_AHB1ENR
+#define NB_CHIP_TIM2_ENABLE RCC_APB1ENR
+
+#define NB_USART2_BASE 0x40004400U
+#define NB_USART2_IRQ 38U
+#define NB_USART2_ENABLE RCC_APB1ENR
+#define NB_USART2_ENABLE_BIT (1U << 17)
+#define NB_USART2_CLOCK nb_clock.apb1_hz
+#define NB_USART2_BRR_SCALE 1U
+
+#define NB_USART6_BASE 0x40011400U
+#define NB_USART6_IRQ 71U
+#define NB_USART6_ENABLE RCC_APB2ENR
+#define NB_USART6_ENABLE_BIT (1U << 5)
+#define NB_USART6_CLOCK nb_clock.apb2_hz
+#define NB_USART6_BRR_SCALE 1U
+
+#endif

@@ -1,0 +1,59 @@
+/* Addresses of STM32F746 (RM0385): memory map, chapters RCC, PWR, FLASH;
+ * names as in ST's CMSIS header stm32f746xx.h. */
+#ifndef NB_CHIP_H
+#define NB_CHIP_H
+
+#include "nb_stm32.h"
+#include "nb_usart_v2.h"
+
+#define RCC_BASE 0x40023800U
+#define RCC_CR NB_REGISTER(RCC_BASE + 0x00U)
+#define RCC_PLLCFGR NB_REGISTER(RCC_BASE + 0x04U)
+#define RCC_CFGR NB_REGISTER(RCC_BASE + 0x08U)
+#define RCC_AHB1ENR NB_REGISTER(RCC_BASE + 0x30U)
+#define RCC_APB1ENR NB_REGISTER(RCC_BASE + 0x40U)
+#define RCC_APB2ENR NB_REGISTER(RCC_BASE + 0x44U)
+#define RCC_CR_HSEON (1U << 16)
+#define RCC_CR_HSERDY (1U << 17)
+#define RCC_CR_HSEBYP (1U << 18)
+#define RCC_CR_PLLON (1U << 24)
+#define RCC_CR_PLLRDY (1U << 25)
+#define RCC_PLLCFGR_PLLSRC_HSE (1U << 22)
+#define RCC_CFGR_SW_PLL 2U
+#define RCC_CFGR_SWS (3U << 2)
+#define RCC_CFGR_SWS_PLL (2U << 2)
+#define RCC_CFGR_PPRE1_DIV4 (5U << 10)
+#define RCC_CFGR_PPRE2_DIV2 (4U << 13)
+#define RCC_APB1ENR_PWREN (1U << 28)
+
+#define PWR_CR1 NB_REGISTER(0x40007000U)
+#define PWR_CSR1 NB_REGISTER(0x40007004U)
+#define PWR_CR1_ODEN (1U << 16)
+#define PWR_CR1_ODSWEN (1U << 17)
+#define PWR_CSR1_ODRDY (1U << 16)
+#define PWR_CSR1_ODSWRDY (1U << 17)
+
+#define FLASH_ACR NB_REGISTER(0x40023C00U)
+#define FLASH_ACR_PRFTEN (1U << 8)
+#define FLASH_ACR_ARTEN (1U << 9)
+
+#define NB_CHIP_HSI_HZ 16000000U
+#define NB_CHIP_GPIO 0x40020000U
+#define NB_CHIP_GPIO_ENABLE RCC_AHB1ENR
+#define NB_CHIP_TIM2_ENABLE RCC_APB1ENR
+
+#define NB_USART1_BASE 0x40011000U
+#define NB_USART1_IRQ 37U
+#define NB_USART1_ENABLE RCC_APB2ENR
+#define NB_USART1_ENABLE_BIT (1U << 4)
+#define NB_USART1_CLOCK nb_clock.apb2_hz
+#define NB_USART1_BRR_SCALE 1U
+
+#define NB_USART3_BASE 0x40004800U
+#define NB_USART3_IRQ 39U
+#define NB_USART3_ENABLE RCC_APB1ENR
+#define NB_USART3_ENABLE_BIT (1U << 18)
+#define NB_USART3_CLOCK nb_clock.apb1_hz
+#define NB_USART3_BRR_SCALE 1U
+
+#endif

@@ -1,0 +1,129 @@
+"""Commands around quantization: inspect, fit, import, export's choices, verify's refusals."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.cli import main
+from deploy.cli.quantizing import Settings, ladder
+
+PEERS = Path(__file__).parents[1] / "data" / "peers"
+
+RECIPE = """
+name = "t"
+[data]
+name = "digits"
+resolution = 32
+channels = 1
+[model]
+name = "mobilenetv2-tiny"
+[train]
+steps = 4
+batch_size = 8
+"""
+
+
+def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command."""
+    with pytest.raises(SystemExit) as stop:
+        main(list(arguments))
+    out, err = capfd.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+def refused(capfd: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The one line with which a command refuses its input."""
+    code, _, err = run(capfd, *arguments)
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert (code, len(lines)) == (2, 1), err
+    return lines[0]
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def test_inspect_prints_and_draws(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    svg = tmp_path / "graph.svg"
+    model = PEERS / "small_32_int8.tflite"
+    code, out, _ = run(capfd, "inspect", str(model), "--svg", str(svg))
+    assert code == 0
+    assert "785,024 MACs" in out and "arena 10,496 B" in out and "DEPTHWISE_CONV_2D" in out
+    assert svg.read_text().startswith("<svg")
+
+
+def test_inspect_refuses_other_files(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    other = tmp_path / "x.tflite"
+    other.write_bytes(b"no model at all")
+    assert "x.tflite: not a TFLite model" in refused(capfd, "inspect", str(other))
+    assert "cannot read" in refused(capfd, "inspect", str(tmp_path / "missing.tflite"))
+
+
+def test_fit_refuses_unknown_names(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "mcunet-in3" in refused(capfd, "fit", "resnet")
+    assert "mps2-an386" in refused(capfd, "fit", "mcunet-in3", "--target", "toaster")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--method", "magic"], "unknown method 'magic'"),
+        (["--via", "magic"], "unknown road 'magic'"),
+        (["--via", "onnx2tf", "--max-drop", "1"], "only knows post-training"),
+        (["--via", "onnx2tf", "--calibration", "mse"], "only knows post-training"),
+    ],
+)
+def test_export_refuses(
+    capfd: pytest.CaptureFixture[str], run_folder: Path, arguments: list[str], message: str
+) -> None:
+    assert message in refused(capfd, "export", str(run_folder), *arguments)
+    assert [path.name for path in run_folder.iterdir()] == ["recipe.toml"]
+
+
+def test_verify_refuses_what_it_cannot_match(
+    capfd: pytest.CaptureFixture[str], run_folder: Path
+) -> None:
+    assert "netbooster export" in refused(capfd, "verify", str(run_folder), "-m", "vanilla")
+    folder = run_folder / "vanilla"
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(b"x")
+    card = {"method": "post-training", "calibration": "min-max", "calibration_samples": 8}
+    (folder / "model.json").write_text(json.dumps({"quantization": card | {"via": "onnx2tf"}}))
+    assert "came from onnx2tf" in refused(capfd, "verify", str(run_folder), "-m", "vanilla")
+    (folder / "model.json").write_text("{}")
+    assert "run `netbooster export` again" in refused(
+        capfd, "verify", str(run_folder), "-m", "vanilla"
+    )
+
+
+def test_import_refuses_a_calibration_that_is_none(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    model, images = tmp_path / "m.onnx", tmp_path / "c.npy"
+    model.write_bytes(b"x")
+    images.write_bytes(b"no array")
+    line = refused(capfd, "import", str(model), "--calibration", str(images))
+    assert "c.npy: not a .npy file" in line
+    np.save(images, np.zeros((0, 3, 8, 8), np.float32))
+    assert "calibration set is empty" in refused(capfd, "import", str(model), "-c", str(images))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.npy", "m.onnx"]
+
+
+def test_methods_are_tried_in_order_of_cost() -> None:
+    first = Settings("post-training", "min-max", 64)
+    assert ladder(first, None) == [first]
+    tried = [(step.method, step.calibration) for step in ladder(first, 0.5)]
+    assert tried == [
+        ("post-training", "min-max"),
+        ("post-training", "mse"),
+        ("equalized", "min-max"),
+        ("equalized", "mse"),
+        ("quantization-aware", "min-max"),
+    ]
+    assert [s.method for s in ladder(Settings("quantization-aware", "min-max", 8), 1)] == [
+        "quantization-aware"
+    ]

@@ -1,0 +1,72 @@
+"""`netbooster fit`: estimates of known models, and the largest that fits."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.codegen import compile_model
+from deploy.errors import DeployError
+from deploy.fit import Fit, estimate, largest, load_costs
+from deploy.targets import load_target
+
+PEERS = Path(__file__).parents[1] / "data" / "peers"
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    data = (PEERS / "small_32_int8.tflite").read_bytes()
+    return compile_model(data, tmp_path_factory.mktemp("fit"), name="small", schedule="layer")
+
+
+def test_estimate_of_a_known_model(plan):
+    found = estimate(plan, load_target("mps2-an386"))
+    costs = load_costs("cortex-m4")
+    known = next(entry for entry in costs.errors if entry["model"] == "small_32_int8")
+    assert found.cycles == pytest.approx(known["cycles"] * (1 + known["cycles_error"]), rel=1e-2)
+    assert found.latency_ms == pytest.approx(found.cycles / 25e6 * 1000, rel=1e-6)
+    assert found.arena_bytes == plan.arena_bytes < found.ram_bytes
+    assert found.fits and found.verdict == "fits"
+
+
+def test_errors_on_known_models_are_small():
+    """The bound that the estimate is used with; refit (tools/measure_costs.py) if it breaks."""
+    costs = load_costs("cortex-m4")
+    assert {entry["model"] for entry in costs.errors} == {
+        "small_32_int8", "mbv2_tiny_144_int8", "mcunet_in3_176_int8"
+    }  # fmt: skip
+    assert costs.largest_error < 0.15
+
+
+def test_what_is_missing_is_said(plan):
+    target = load_target("mps2-an386")
+    ram = target.ram.model_copy(update={"length": 8000})
+    found = estimate(plan, target.model_copy(update={"ram": ram}))
+    assert not found.fits
+    assert found.verdict == f"lacks {found.ram_bytes - 8000:,} B of RAM"
+
+
+def test_host_has_no_memories(plan):
+    with pytest.raises(DeployError, match="host has no memories"):
+        estimate(plan, load_target("host"))
+
+
+def test_a_kernel_without_a_count_is_named(plan):
+    from dataclasses import replace
+
+    layers = [replace(plan.layers[0], kernel="nb_new_s8"), *plan.layers[1:]]
+    with pytest.raises(DeployError, match="nb_new_s8 has no counted cost"):
+        estimate(replace(plan, layers=layers), load_target("mps2-an386"))
+
+
+def test_bisection_finds_the_largest():
+    asked = []
+
+    def needs(size: int) -> Fit:
+        asked.append(size)
+        return Fit(size, size, 100, 0, 1, 0, 0, 0, 0.0)
+
+    sizes = list(range(10, 500, 7))
+    best = largest(sizes, needs)
+    assert best is not None and best[0] == max(size for size in sizes if size <= 100)
+    assert len(asked) <= 7
+    assert largest([101, 200], needs) is None

@@ -1,4 +1,4 @@
-"""One thread a test process: torch's thread pool on small tensors costs more than it gains."""
+"""What the tests of training share."""
 
 from typing import Any
 
@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from netbooster import arms, pipeline
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -79,8 +79,11 @@ def _call(layer: Layer, planned: PlannedLayer) -> str:
     arguments = [f"&params_{planned.index:03d}"]
     if layer.rows is not None:
         arguments += ["first", "last"]
-    for ctype, extents in (("const int8_t *", planned.inputs), ("int8_t *", planned.outputs)):
-        arguments += [f"({ctype})(nb_arena + {extent.offset})" for extent in extents]
+    inputs = [f"(const int8_t *)(nb_arena + {extent.offset})" for extent in planned.inputs]
+    if layer.input_array:
+        inputs = [f"(const int8_t *const[]){{{', '.join(inputs)}}}"]
+    arguments += inputs
+    arguments += [f"(int8_t *)(nb_arena + {extent.offset})" for extent in planned.outputs]
     if layer.scratch_bytes:
         arguments.append(f"nb_arena + {planned.scratch_offset}")
     return f"{layer.kernel}({', '.join(arguments)})"

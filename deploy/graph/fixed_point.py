@@ -55,3 +55,55 @@ def _exp_near_zero(a: int) -> int:
     x4_over_4 = rounding_divide_by_pot(x4, 2)
     tail = rounding_divide_by_pot(multiply(x4_over_4 + x3, one_third) + x2, 1)
     return constant_term + multiply(constant_term, x + tail)
+
+
+def logistic(a: int, integer_bits: int) -> int:
+    """1 / (1 + exp(-a)) in Q0.31 for a in Q(integer_bits)."""
+    if a == 0:
+        return 1 << 30
+    positive = rescale(_newton(exp_on_negative_values(-abs(a), integer_bits)), 1)
+    return positive if a > 0 else INT32_MAX - positive
+
+
+def tanh(a: int, integer_bits: int) -> int:
+    """tanh(a) in Q0.31 for a in Q(integer_bits); ``integer_bits`` at most 4."""
+    if a == 0:
+        return 0
+    # exp(-2|a|): the same bits, read with one integer bit more.
+    inverse = _newton(exp_on_negative_values(-abs(a), integer_bits + 1))
+    positive = rescale(inverse - (1 << 29), 2)
+    return positive if a > 0 else -positive
+
+
+def _newton(a: int) -> int:
+    """2 / (1 + a) in Q2.29 for a in [0, 1] in Q0.31: three steps from 48/17 - 32/17 * (1 + a)/2."""
+    multiply = saturating_rounding_doubling_high_mul
+    half_denominator = (a + INT32_MAX + 1) // 2
+    x = 1515870810 + multiply(half_denominator, -1010580540)
+    for _ in range(3):
+        x += rescale(multiply(x, (1 << 29) - multiply(half_denominator, x)), 2)
+    return x
+
+
+def rescale(x: int, amount: int) -> int:
+    """x * 2**amount, saturated symmetrically below as gemmlowp does."""
+    limit = (1 << (31 - amount)) - 1
+    return INT32_MAX if x > limit else INT32_MIN if x < -limit else x << amount
+
+
+def multiply_by_quantized_multiplier(x: int, multiplier: int, exponent: int) -> int:
+    """x * multiplier * 2**(exponent - 31) with the reference's two roundings and wrapping shift."""
+    if exponent > 0:
+        x = wrap_int32(x << exponent)
+    high = saturating_rounding_doubling_high_mul(x, multiplier)
+    return rounding_divide_by_pot(high, max(-exponent, 0))
+
+
+def wrap_int32(x: int) -> int:
+    """x modulo 2**32, as a signed number."""
+    return (x + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
+def wrap_int16(x: int) -> int:
+    """x modulo 2**16, as a signed number."""
+    return (x + (1 << 15)) % (1 << 16) - (1 << 15)

@@ -8,6 +8,8 @@ import numpy as np
 
 from deploy.errors import DeployError
 
+MAX_ROWS = 65535  # what nb_ring can count
+
 
 class DType(IntEnum):
     """Element types, numbered as in the TFLite schema."""
@@ -75,9 +77,12 @@ class Tensor:
     def height(self) -> int:
         """Rows in which it can be computed: an image's height; anything else is one row."""
         shape = self.shape
+        rows = 1
         if len(shape) == 4 and shape[0] == 1:
-            return shape[1]
-        return shape[0] if len(shape) == 3 else 1
+            rows = shape[1]
+        elif len(shape) == 3:
+            rows = shape[0]
+        return rows if rows <= MAX_ROWS else 1
 
     @property
     def label(self) -> str:

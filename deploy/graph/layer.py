@@ -48,7 +48,8 @@ class RowWindow:
     before: int = 0
 
 
-FieldValue = int | Constant | Requantization | tuple[int, ...]
+# A str is an identifier of the kernels, such as a function.
+FieldValue = int | str | Constant | Requantization | tuple["FieldValue", ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Layer:
     ``inputs`` whose memory the output may take over when nothing else needs that input any more:
     starting at the same address, or before it unless ``in_place_exactly``. ``alias`` marks a layer
     without code whose output is its input's memory. ``scratch_bytes`` is needed only while the
-    layer runs. ``rows`` is set where the kernel can compute a range of output rows.
+    layer runs. ``rows`` is set where the kernel can compute a range of output rows. With
+    ``input_array`` the kernel gets its inputs as one array of pointers.
     """
 
     operator: int
@@ -75,6 +77,7 @@ class Layer:
     in_place: tuple[int, ...] = ()
     in_place_exactly: bool = False
     alias: bool = False
+    input_array: bool = False
     rows: RowWindow | None = None
 
     def constants(self) -> list[tuple[str, Constant]]:

@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from deploy.errors import DeployError
+from deploy.graph.border import strip_float_border
 from deploy.graph.flatbuffer import FlatBuffer, Table
 from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.graph.ops import find_operator, operator_name
@@ -14,6 +15,7 @@ from deploy.graph.ops import find_operator, operator_name
 MAX_TENSORS = 16384
 MAX_OPERATORS = 16384
 MAX_RANK = 6
+MAX_BORDER_RANK = 4
 MAX_OPERANDS = 64
 MAX_TENSOR_BYTES = 1 << 30
 
@@ -31,11 +33,14 @@ def read_graph(data: bytes, name: str) -> Graph:
         DeployError: the bytes are not a TFLite model, break the format, hold an operator that is
             not supported, or are not quantized to int8.
     """
-    graph = parse_graph(data, name)
+    graph = strip_float_border(parse_graph(data, name))
     _refuse_float(graph)
     for op in graph.operators:
         _refuse_unknown(graph, op)
+    if not graph.operators:
+        raise DeployError(f"{graph.name}: it has no operators, so there is nothing to compile")
     _check_flow(graph)
+    _check_border(graph)
     for op in graph.operators:
         module = find_operator(op.kind)
         assert module is not None  # _refuse_unknown has passed
@@ -94,14 +99,30 @@ def _refuse_float(graph: Graph) -> None:
         return
     if any(op.kind == "QUANTIZE" for op in graph.operators):
         raise DeployError(
-            f"{graph.name}: int8 inside, but its inputs and outputs are float32; convert it again "
-            "with inference_input_type = inference_output_type = tf.int8"
+            f"{graph.name}: int8 inside, but a float32 input is read by more than one QUANTIZE; "
+            "convert it again with inference_input_type = inference_output_type = tf.int8"
         )
     raise DeployError(
         f"{graph.name}: a float model ({len(floats)} of {len(activations)} activations are "
         "float32), only int8 runs here; quantize it: `netbooster export` from torch, or "
         "TensorFlow's converter with a representative dataset and int8 input and output"
     )
+
+
+def _check_border(graph: Graph) -> None:
+    """Inputs and outputs are what ``nb_model`` can describe."""
+    for what, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        for tensor in (graph.tensors[index] for index in indices):
+            if tensor.dtype not in (DType.INT8, DType.UINT8):
+                raise DeployError(
+                    f"{graph.name}: {what} {tensor.label} is {tensor.dtype.numpy}; only int8 "
+                    "and uint8 are supported"
+                )
+            if len(tensor.shape) > MAX_BORDER_RANK:
+                raise DeployError(
+                    f"{graph.name}: {what} {tensor.label} has {len(tensor.shape)} dimensions, at "
+                    f"most {MAX_BORDER_RANK} are supported"
+                )
 
 
 def _refuse_unknown(graph: Graph, op: Operator) -> None:

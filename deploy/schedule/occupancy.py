@@ -144,10 +144,12 @@ class Builder:
         rings: dict[int, Ring] = {}
         buffers: list[Buffer] = []
         joined: dict[int, int] = {}
-        used = sorted(
-            {i for layer in self.segment_of for i in (*self.flow.inputs(layer),
-                                                      self.flow.output(layer))}
-        )  # fmt: skip
+        touched = {i for layer in self.segment_of for i in (*self.flow.inputs(layer),
+                                                            self.flow.output(layer))}  # fmt: skip
+        if len(self.segment_of) == len(self.flow.layers):
+            # A whole schedule: the caller writes every input, even one that no layer reads.
+            touched |= {self.flow.place_of[index] for index in self.flow.graph.inputs}
+        used = sorted(touched)
         for index in used:
             producer = self.flow.places[index].producer
             if producer is not None and self._joins(producer):

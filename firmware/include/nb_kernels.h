@@ -143,6 +143,97 @@ typedef struct {
 void nb_pad_s8(const nb_pad_params *p, uint32_t first, uint32_t last, const int8_t *input,
                int8_t *output);
 
+/* Every byte is replaced by an entry of a table: activations, changes of scale, arithmetic with one
+ * constant number. The output may be the input's memory, or start before it. */
+typedef struct {
+  const int8_t *table; /* [256], by the stored byte as unsigned */
+  uint32_t row;        /* elements a row */
+  nb_ring in, out;
+} nb_lookup_params;
+void nb_lookup_s8(const nb_lookup_params *p, uint32_t first, uint32_t last, const int8_t *input,
+                  int8_t *output);
+
+/* Arithmetic on two operands. Index 0 and 1: the operands, 2: the result. */
+typedef struct nb_elementwise nb_elementwise;
+/* A run of `count` results; `step` is 1, or 0 where one element of that operand serves them all.
+ * The output may be the memory of an operand with step 1, or start before it. */
+typedef void nb_elements_function(const nb_elementwise *op, uint32_t count, const int8_t *input0,
+                                  uint32_t step0, const int8_t *input1, uint32_t step1,
+                                  int8_t *output);
+struct nb_elementwise {
+  nb_elements_function *function;
+  int32_t multiplier[3];
+  int16_t zero_point[3];
+  int8_t shift[3]; /* to the right; only [2] may be negative */
+  int16_t minimum, maximum;
+};
+nb_elements_function nb_add_elements_s8, nb_sub_elements_s8, nb_mul_elements_s8;
+
+/* Operands and output of one shape. The output may be an operand's memory, or start before it. */
+typedef struct {
+  nb_elementwise op;
+  uint32_t row; /* elements a row */
+  nb_ring in[2], out;
+} nb_elementwise_params;
+void nb_elementwise_s8(const nb_elementwise_params *p, uint32_t first, uint32_t last,
+                       const int8_t *input0, const int8_t *input1, int8_t *output);
+
+/* One operand is a constant with fewer elements, or as many. The output may be the input's memory,
+ * or start before it. */
+typedef struct {
+  nb_elementwise op;
+  const int8_t *constant;
+  uint32_t position;            /* of the constant: operand 0 or 1 */
+  uint32_t row_step;            /* of the constant, from one row to the next */
+  uint32_t shape[5], step[5];   /* of a row: output sizes; elements of the constant, 0: broadcast */
+  nb_ring in, out;
+} nb_elementwise_constant_params;
+void nb_elementwise_constant_s8(const nb_elementwise_constant_params *p, uint32_t first,
+                                uint32_t last, const int8_t *input, int8_t *output);
+
+/* Operands of different shapes. The output may be the memory of an operand that has as many
+ * elements, or start before it. */
+typedef struct {
+  nb_elementwise op;
+  uint32_t shape[6];   /* of the output */
+  uint32_t step[2][6]; /* elements of an operand from one index to the next; 0: broadcast */
+} nb_elementwise_broadcast_params;
+void nb_elementwise_broadcast_s8(const nb_elementwise_broadcast_params *p, const int8_t *input0,
+                                 const int8_t *input1, int8_t *output);
+
+/* Elements in another order, or some of them: TRANSPOSE, STRIDED_SLICE. */
+typedef struct {
+  uint32_t start;    /* the input element that becomes the first of the output */
+  uint32_t shape[6]; /* of the output */
+  int32_t step[6];   /* input elements from one index to the next */
+} nb_gather_params;
+void nb_gather_s8(const nb_gather_params *p, const int8_t *input, int8_t *output);
+
+/* Inputs one behind the other: `blocks` times a run of each. */
+typedef struct {
+  const uint32_t *runs; /* [inputs]: elements of each input in a block */
+  uint32_t inputs, blocks;
+} nb_concatenation_params;
+void nb_concatenation_s8(const nb_concatenation_params *p, const int8_t *const inputs[],
+                         int8_t *output);
+
+/* Output row y is input row places[y], column x of it is column places[out_h + x]. */
+typedef struct {
+  const uint16_t *places;
+  uint16_t in_w, channels, out_h, out_w;
+} nb_resize_nearest_params;
+void nb_resize_nearest_s8(const nb_resize_nearest_params *p, const int8_t *input, int8_t *output);
+
+/* For output row y, and with out_h + x for column x: lies between the input's row lower[] and
+ * upper[], fraction[] 1024ths behind the first. */
+typedef struct {
+  const uint16_t *lower, *upper;
+  const int16_t *fraction; /* -1023..1023 */
+  uint16_t in_w, channels, out_h, out_w;
+} nb_resize_bilinear_params;
+void nb_resize_bilinear_s8(const nb_resize_bilinear_params *p, const int8_t *input,
+                           int8_t *output);
+
 /* The output may be the input's memory. */
 typedef struct {
   const int32_t *exponentials; /* [256]: exp of minus i input steps, Q0.31 */

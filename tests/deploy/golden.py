@@ -23,8 +23,10 @@ def random_inputs(model: HostModel, rng: np.random.Generator, count: int) -> lis
     """``count`` items for every input; the first is all extremes."""
     arrays = []
     for dtype, shape in model.inputs:
-        items = rng.integers(-128, 128, (count, *shape[1:]), dtype=np.int8).astype(dtype)
-        items[0] = rng.choice(np.array([-128, 127], dtype), shape[1:])
+        item = shape[1:] if shape and shape[0] == 1 else shape
+        info = np.iinfo(dtype)
+        items = rng.integers(info.min, info.max + 1, (count, *item), dtype=dtype)
+        items[0] = rng.choice(np.array([info.min, info.max], dtype), item)
         arrays.append(items)
     return arrays
 
@@ -51,7 +53,9 @@ def differences(
         interpreter = TflmModel(data)
         wrong = 0
         for item in range(items):
-            interpreter.invoke_all([array[item : item + 1] for array in inputs])
+            interpreter.invoke_all(
+                [a[item].reshape(shape) for a, (_, shape) in zip(inputs, model.inputs, strict=True)]
+            )
             for index, output in enumerate(outputs):
                 expected = interpreter.output(index).reshape(output[item].shape)
                 wrong += int((expected != output[item]).sum())

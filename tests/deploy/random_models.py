@@ -3,252 +3,29 @@
 from collections.abc import Callable
 
 import numpy as np
+import random_ops
+from random_layers import (
+    Rng,
+    add,
+    any_activation,
+    any_bias,
+    any_out_scale,
+    any_scale,
+    any_weight_scales,
+    any_weights,
+    any_zero_point,
+    convolution,
+    depthwise,
+    fully_connected,
+    mean,
+    pad,
+    pointwise,
+    pool,
+    reshape,
+    softmax,
+    window_shape,
+)
 from tflite_builder import INT32, Builder
-
-Rng = np.random.Generator
-RELU6_SCALE = 6 / 255
-
-
-def _scale(rng: Rng) -> float:
-    return float(np.float32(10 ** rng.uniform(-3, 0)))
-
-
-def _zero_point(rng: Rng) -> int:
-    return int(rng.choice([-128, 127, 0, int(rng.integers(-128, 128))]))
-
-
-def _activation(rng: Rng) -> int:
-    return int(rng.choice([0, 0, 1, 3, 3]))
-
-
-def _out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:
-    """An output scale that gives anything from saturation to almost constant outputs.
-
-    TFLM refuses scales so small that 6 / scale does not fit 32 bits, and is not defined where the
-    multiplier is above 2**30.
-    """
-    lowest = max(1e-7, in_scale * weight_scale * 2.0**-24)
-    return max(_any_out_scale(rng, in_scale, weight_scale, taps), lowest)
-
-
-def _any_out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:
-    typical = in_scale * weight_scale * np.sqrt(taps) * 60
-    kind = rng.integers(6)
-    if kind == 0:
-        return RELU6_SCALE
-    if kind == 1:  # an effective multiplier around or above 1: shifts to the left
-        return float(np.float32(in_scale * weight_scale * 10 ** rng.uniform(-1.5, 0.5)))
-    if kind == 2:  # a very small multiplier
-        return float(np.float32(typical * 10 ** rng.uniform(1, 6)))
-    return float(np.float32(typical * 10 ** rng.uniform(-0.5, 1)))
-
-
-def _weights(rng: Rng, shape: tuple[int, ...]) -> np.ndarray:
-    kind = rng.integers(4)
-    if kind == 0:
-        return rng.choice(np.array([-127, 127], np.int8), shape)
-    if kind == 1:
-        return np.clip(rng.normal(0, 12, shape), -127, 127).astype(np.int8)
-    return rng.integers(-127, 128, shape, dtype=np.int8)
-
-
-def _bias(rng: Rng, channels: int, taps: int) -> np.ndarray:
-    spread = float(rng.choice([0, 100, 30 * 127 * np.sqrt(taps), 2.0**26]))
-    return rng.normal(0, spread, channels).astype(np.int64).astype(np.int32)
-
-
-def _weight_scales(rng: Rng, channels: int) -> np.ndarray:
-    base = 10 ** rng.uniform(-4, -1)
-    if rng.integers(3) == 0:
-        return np.full(1, base, np.float32)
-    return (base * 10 ** rng.uniform(-1, 1, channels)).astype(np.float32)
-
-
-def convolution(b: Builder, rng: Rng, source: int, *, pointwise: bool = False) -> int:
-    """CONV_2D on a tensor; returns its output."""
-    _, height, width, depth = b.tensors[source].shape
-    padding = int(rng.integers(2))
-    stride_h, stride_w = (int(rng.integers(1, 4)) for _ in range(2))
-    dilation_h = dilation_w = 1
-    if pointwise:
-        kernel_h = kernel_w = stride_h = stride_w = 1
-    else:
-        kernel_h, kernel_w = int(rng.integers(1, 6)), int(rng.integers(1, 6))
-        if rng.integers(5) == 0:
-            dilation_h, dilation_w = int(rng.integers(1, 3)), int(rng.integers(1, 3))
-            stride_h = stride_w = 1
-    if (kernel_h - 1) * dilation_h >= height or (kernel_w - 1) * dilation_w >= width:
-        padding = 0
-    channels = int(rng.integers(1, 25))
-    groups = depth if rng.integers(8) == 0 and not pointwise else 1
-    channels = -(-channels // groups) * groups
-    taps = kernel_h * kernel_w * depth // groups
-    scales = _weight_scales(rng, channels)
-    in_scale = float(b.tensors[source].quantization.scale[0])
-    shape = (channels, kernel_h, kernel_w, depth // groups)
-    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=0)
-    inputs = [source, weights]
-    if rng.integers(4):
-        bias = _bias(rng, channels, taps)
-        inputs.append(b.tensor((channels,), in_scale * scales, data=bias, dtype=INT32))
-    out_scale = _out_scale(rng, in_scale, float(scales.mean()), taps)
-    out_h, out_w = _window(height, width, kernel_h, kernel_w, stride_h, stride_w, padding,
-                           dilation_h, dilation_w)  # fmt: skip
-    output = b.tensor((1, out_h, out_w, channels), out_scale, _zero_point(rng))
-    b.operator("CONV_2D", inputs, [output], "Conv2DOptions", padding=padding, strideH=stride_h,
-               strideW=stride_w, dilationHFactor=dilation_h, dilationWFactor=dilation_w,
-               fusedActivationFunction=_activation(rng))  # fmt: skip
-    return output
-
-
-def pointwise(b: Builder, rng: Rng, source: int) -> int:
-    """A 1x1 convolution."""
-    return convolution(b, rng, source, pointwise=True)
-
-
-def depthwise(b: Builder, rng: Rng, source: int) -> int:
-    """DEPTHWISE_CONV_2D on a tensor; returns its output."""
-    _, height, width, depth = b.tensors[source].shape
-    padding = int(rng.integers(2))
-    kernel_h = kernel_w = int(rng.choice([3, 3, 5, 7, 1, 2, 4]))
-    if rng.integers(4) == 0:
-        kernel_h = int(rng.integers(1, 8))
-    stride_h = stride_w = int(rng.choice([1, 1, 2, 2, 3]))
-    dilation = 1
-    if rng.integers(6) == 0:
-        dilation, stride_h, stride_w = 2, 1, 1
-    elif rng.integers(6) == 0:
-        stride_h = int(rng.integers(1, 4))
-    if (kernel_h - 1) * dilation >= height or (kernel_w - 1) * dilation >= width:
-        padding = 0
-    multiplier = int(rng.integers(2, 4)) if rng.integers(5) == 0 else 1
-    channels = depth * multiplier
-    scales = _weight_scales(rng, channels)
-    in_scale = float(b.tensors[source].quantization.scale[0])
-    shape = (1, kernel_h, kernel_w, channels)
-    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=3)
-    inputs = [source, weights]
-    if rng.integers(4):
-        bias = _bias(rng, channels, kernel_h * kernel_w)
-        inputs.append(b.tensor((channels,), in_scale * scales, data=bias, dtype=INT32))
-    out_scale = _out_scale(rng, in_scale, float(scales.mean()), kernel_h * kernel_w)
-    out_h, out_w = _window(height, width, kernel_h, kernel_w, stride_h, stride_w, padding,
-                           dilation, dilation)  # fmt: skip
-    output = b.tensor((1, out_h, out_w, channels), out_scale, _zero_point(rng))
-    b.operator("DEPTHWISE_CONV_2D", inputs, [output], "DepthwiseConv2DOptions", padding=padding,
-               strideH=stride_h, strideW=stride_w, depthMultiplier=multiplier,
-               dilationHFactor=dilation, dilationWFactor=dilation,
-               fusedActivationFunction=_activation(rng))  # fmt: skip
-    return output
-
-
-def _window(
-    height: int, width: int, kernel_h: int, kernel_w: int, stride_h: int, stride_w: int,
-    padding: int, dilation_h: int, dilation_w: int,
-) -> tuple[int, int]:  # fmt: skip
-    if padding == 0:
-        return -(-height // stride_h), -(-width // stride_w)
-    return (
-        (height - (kernel_h - 1) * dilation_h - 1) // stride_h + 1,
-        (width - (kernel_w - 1) * dilation_w - 1) // stride_w + 1,
-    )
-
-
-def fully_connected(b: Builder, rng: Rng, source: int) -> int:
-    """FULLY_CONNECTED on all elements of a tensor; returns its output."""
-    depth = int(np.prod(b.tensors[source].shape))
-    channels = int(rng.integers(1, 30))
-    scales = _weight_scales(rng, channels)
-    if rng.integers(2):
-        scales = scales[:1]
-    in_scale = float(b.tensors[source].quantization.scale[0])
-    shape = (channels, depth)
-    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=0)
-    inputs = [source, weights]
-    if rng.integers(4):
-        bias = _bias(rng, channels, depth)
-        inputs.append(b.tensor((channels,), in_scale * scales, data=bias, dtype=INT32))
-    else:
-        inputs.append(-1)
-    out_scale = _out_scale(rng, in_scale, float(scales.mean()), depth)
-    output = b.tensor((1, channels), out_scale, _zero_point(rng))
-    b.operator("FULLY_CONNECTED", inputs, [output], "FullyConnectedOptions",
-               fusedActivationFunction=_activation(rng))  # fmt: skip
-    return output
-
-
-def add(b: Builder, rng: Rng, first: int, second: int | None = None) -> int:
-    """ADD of two tensors of one shape; returns its output."""
-    second = first if second is None else second
-    scales = [float(b.tensors[t].quantization.scale[0]) for t in (first, second)]
-    out_scale = float(np.float32(max(scales) * 10 ** rng.uniform(-1, 1.5)))
-    output = b.tensor(tuple(b.tensors[first].shape), out_scale, _zero_point(rng))
-    b.operator("ADD", [first, second], [output], "AddOptions",
-               fusedActivationFunction=_activation(rng))  # fmt: skip
-    return output
-
-
-def mean(b: Builder, rng: Rng, source: int) -> int:
-    """MEAN over height and width; returns its output."""
-    channels = b.tensors[source].shape[3]
-    keep = bool(rng.integers(2))
-    axes = b.tensor((2,), data=np.array([[1, 2], [2, 1], [-3, -2]][rng.integers(3)]), dtype=INT32)
-    scale = float(b.tensors[source].quantization.scale[0]) * 10 ** rng.uniform(-1.5, 0.5)
-    shape = (1, 1, 1, channels) if keep else (1, channels)
-    output = b.tensor(shape, scale, _zero_point(rng))
-    b.operator("MEAN", [source, axes], [output], "ReducerOptions", keepDims=keep)
-    return output
-
-
-def pool(b: Builder, rng: Rng, source: int) -> int:
-    """AVERAGE_POOL_2D or MAX_POOL_2D; returns its output."""
-    _, height, width, channels = b.tensors[source].shape
-    padding = int(rng.integers(2))
-    size_h, size_w = (int(rng.integers(1, min(side, 6) + 1)) for side in (height, width))
-    stride_h, stride_w = int(rng.integers(1, 4)), int(rng.integers(1, 4))
-    quantization = b.tensors[source].quantization
-    output = b.tensor(
-        (1, *_window(height, width, size_h, size_w, stride_h, stride_w, padding, 1, 1), channels),
-        float(quantization.scale[0]), int(quantization.zeroPoint[0]),
-    )  # fmt: skip
-    b.operator(str(rng.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"])), [source], [output],
-               "Pool2DOptions", padding=padding, strideH=stride_h, strideW=stride_w,
-               filterHeight=size_h, filterWidth=size_w,
-               fusedActivationFunction=_activation(rng))  # fmt: skip
-    return output
-
-
-def pad(b: Builder, rng: Rng, source: int) -> int:
-    """PAD, mostly of height and width; returns its output."""
-    amounts = np.zeros((4, 2), np.int32)
-    amounts[1:3] = rng.integers(0, 3, (2, 2))
-    if rng.integers(3) == 0:
-        amounts[3] = rng.integers(0, 3, 2)
-    shape = tuple(int(s + a.sum()) for s, a in zip(b.tensors[source].shape, amounts, strict=True))
-    quantization = b.tensors[source].quantization
-    output = b.tensor(shape, float(quantization.scale[0]), int(quantization.zeroPoint[0]))
-    paddings = b.tensor((4, 2), data=amounts, dtype=INT32)
-    b.operator("PAD", [source, paddings], [output], "PadOptions")
-    return output
-
-
-def reshape(b: Builder, rng: Rng, source: int) -> int:
-    """RESHAPE to [1, n]; returns its output."""
-    elements = int(np.prod(b.tensors[source].shape))
-    quantization = b.tensors[source].quantization
-    shape = b.tensor((2,), data=np.array([1, elements]), dtype=INT32)
-    output = b.tensor((1, elements), float(quantization.scale[0]), int(quantization.zeroPoint[0]))
-    b.operator("RESHAPE", [source, shape], [output], "ReshapeOptions", newShape=[1, elements])
-    return output
-
-
-def softmax(b: Builder, rng: Rng, source: int) -> int:
-    """SOFTMAX over the last axis; returns its output."""
-    output = b.tensor(tuple(b.tensors[source].shape), 1 / 256, -128)
-    beta = float(rng.choice([1.0, 1.0, 0.5, 2.0]))
-    b.operator("SOFTMAX", [source], [output], "SoftmaxOptions", beta=beta)
-    return output
-
 
 SINGLE: dict[str, Callable[[Builder, Rng, int], int]] = {
     "conv_2d": convolution,
@@ -261,40 +38,68 @@ SINGLE: dict[str, Callable[[Builder, Rng, int], int]] = {
     "pad": pad,
     "reshape": reshape,
     "softmax": softmax,
+    "add_constant": random_ops.add_constant,
+    "sub": random_ops.sub,
+    "mul": random_ops.mul,
+    "logistic": random_ops.logistic,
+    "tanh": random_ops.tanh,
+    "hard_swish": random_ops.hard_swish,
+    "relu": random_ops.relu,
+    "quantize": random_ops.quantize,
+    "transpose": random_ops.transpose,
+    "strided_slice": random_ops.strided_slice,
+    "resize": random_ops.resize,
+    "concatenation": random_ops.concatenation,
 }
 
 
-def _input(b: Builder, rng: Rng, largest: int = 14) -> int:
+def _image_shape(rng: Rng, largest: int = 14) -> tuple[int, ...]:
     height, width = (int(v) for v in rng.integers(1, largest, 2))
     channels = int(rng.choice([1, 2, 3, 4, 8, 12, int(rng.integers(1, 30))]))
-    return b.tensor((1, height, width, channels), _scale(rng), _zero_point(rng), name="image")
+    return (1, height, width, channels)
+
+
+def _input(b: Builder, rng: Rng, largest: int = 14) -> int:
+    shape = _image_shape(rng, largest)
+    return b.tensor(shape, any_scale(rng), any_zero_point(rng), name="image")
 
 
 def single(kind: str, rng: Rng) -> bytes:
-    """A model of one operator."""
+    """A model of one operator; those of two operands get two model inputs, or a constant."""
     b = Builder()
     source = _input(b, rng)
     if kind == "add":
-        other = b.tensor(tuple(b.tensors[source].shape), _scale(rng), _zero_point(rng))
+        other = b.tensor(tuple(b.tensors[source].shape), any_scale(rng), any_zero_point(rng))
         return b.build([source, other], [add(b, rng, source, other)])
+    if kind in ("add_constant", "sub", "mul") and rng.integers(2):
+        operator = kind.split("_")[0].upper()
+        other, output = random_ops.two_inputs(b, rng, operator, source)
+        return b.build([source, other], [output])
     return b.build([source], [SINGLE[kind](b, rng, source)])
 
 
+IMAGE_LAYERS = ("pointwise", "depthwise", "conv", "add", "pool", "pad", "residual", "excite",
+                "activation", "arithmetic", "arrange", "view")  # fmt: skip
+
+
 def graph(rng: Rng) -> bytes:
-    """A random net: a few layers with shortcuts, then a classifier."""
+    """A random net: a few layers with shortcuts, then a classifier; at times several inputs and
+    outputs, uint8 at the border."""
     b = Builder()
-    source = current = _input(b, rng, 16)
-    extra_outputs = []
-    for _ in range(int(rng.integers(1, 8))):
-        kind = str(rng.choice(["pointwise", "depthwise", "conv", "add", "pool", "pad", "residual"]))
-        if kind == "residual":
-            current = _residual(b, rng, current)
-        else:
-            layer = {"pointwise": pointwise, "depthwise": depthwise, "conv": convolution,
-                     "add": add, "pool": pool, "pad": pad}[kind]  # fmt: skip
-            current = layer(b, rng, current)
+    if rng.integers(6) == 0:
+        source, current = random_ops.quantize_uint8_input(b, rng, _image_shape(rng, 16))
+    else:
+        source = current = _input(b, rng, 16)
+    inputs, extra_outputs = [source], []
+    for _ in range(int(rng.integers(1, 9))):
+        kind = str(rng.choice(IMAGE_LAYERS))
+        current = _layer(b, rng, kind, current)
         if rng.integers(12) == 0:
             extra_outputs.append(current)
+        if rng.integers(12) == 0:
+            operator = str(rng.choice(["ADD", "SUB", "MUL"]))
+            other, current = random_ops.two_inputs(b, rng, operator, current)
+            inputs.append(other)
     if rng.integers(2):
         current = mean(b, rng, current)
     elif rng.integers(2):
@@ -305,7 +110,79 @@ def graph(rng: Rng) -> bytes:
             current = softmax(b, rng, current)
     if current == source:
         current = reshape(b, rng, current)
-    return b.build([source], [current, *(o for o in extra_outputs if o != current)])
+    if rng.integers(8) == 0:
+        current = random_ops.quantize_uint8_output(b, rng, current)
+    return b.build(inputs, [current, *(o for o in extra_outputs if o not in (current, source))])
+
+
+def _layer(b: Builder, rng: Rng, kind: str, source: int) -> int:
+    """One layer that makes an image of an image."""
+    groups: dict[str, list[Callable[[Builder, Rng, int], int]]] = {
+        "pointwise": [pointwise],
+        "depthwise": [depthwise],
+        "conv": [convolution],
+        "add": [add],
+        "pool": [pool],
+        "pad": [pad],
+        "residual": [_residual],
+        "excite": [_excite],
+        "activation": [random_ops.logistic, random_ops.tanh, random_ops.hard_swish,
+                       random_ops.relu, random_ops.quantize],
+        "arithmetic": [random_ops.add_constant, random_ops.sub, random_ops.mul],
+        "arrange": [_transpose_image, _slice_image, random_ops.resize, random_ops.concatenation],
+        "view": [_view],
+    }  # fmt: skip
+    choices = groups[kind]
+    return choices[int(rng.integers(len(choices)))](b, rng, source)
+
+
+def _excite(b: Builder, rng: Rng, source: int) -> int:
+    """Squeeze and excitation: a factor for each channel, from the means of all."""
+    channels = b.tensors[source].shape[3]
+    scale = float(b.tensors[source].quantization.scale[0])
+    axes = b.tensor((2,), data=np.array([1, 2]), dtype=INT32)
+    means = b.tensor((1, 1, 1, channels), scale, any_zero_point(rng))
+    b.operator("MEAN", [source, axes], [means], "ReducerOptions", keepDims=True)
+    factor = random_ops.logistic(b, rng, _pointwise_to(b, rng, means, channels))
+    return random_ops.binary(b, rng, "MUL", source, factor)
+
+
+def _transpose_image(b: Builder, rng: Rng, source: int) -> int:
+    """The axes of an image but the batch in another order."""
+    shape = tuple(b.tensors[source].shape)
+    order = [0, *(int(v) for v in rng.permutation([1, 2, 3]))]
+    axes = b.tensor((4,), data=np.array(order), dtype=INT32)
+    output = random_ops.same(b, source, tuple(shape[axis] for axis in order))
+    b.operator("TRANSPOSE", [source, axes], [output], "TransposeOptions")
+    return output
+
+
+def _slice_image(b: Builder, rng: Rng, source: int) -> int:
+    """A part of an image, of the batch all."""
+    shape = tuple(b.tensors[source].shape)
+    begin, end, step = [0], [1], [1]
+    for size in shape[1:]:
+        first, last = sorted(int(v) for v in rng.choice(size + 1, 2, replace=False))
+        begin.append(first)
+        end.append(last)
+        step.append(int(rng.choice([1, 1, 2])))
+    out = tuple(len(range(*bounds)) for bounds in zip(begin, end, step, strict=True))
+    bounds = [b.tensor((4,), data=np.array(v), dtype=INT32) for v in (begin, end, step)]
+    output = random_ops.same(b, source, out)
+    b.operator("STRIDED_SLICE", [source, *bounds], [output], "StridedSliceOptions")
+    return output
+
+
+def _view(b: Builder, rng: Rng, source: int) -> int:
+    """RESHAPE to an image with other rows."""
+    _, height, width, channels = b.tensors[source].shape
+    shape = (1, width, height, channels)
+    if rng.integers(2) and channels % 2 == 0:
+        shape = (1, height * 2, width, channels // 2)
+    target = b.tensor((4,), data=np.array(shape), dtype=INT32)
+    output = random_ops.same(b, source, shape)
+    b.operator("RESHAPE", [source, target], [output], "ReshapeOptions", newShape=list(shape))
+    return output
 
 
 def _residual(b: Builder, rng: Rng, source: int) -> int:
@@ -316,10 +193,10 @@ def _residual(b: Builder, rng: Rng, source: int) -> int:
     depth = b.tensors[inner].shape[3]
     in_scale = float(b.tensors[inner].quantization.scale[0])
     weight_shape = (channels, 1, 1, depth)
-    scales = _weight_scales(rng, channels)
-    weights = b.tensor(weight_shape, scales, data=_weights(rng, weight_shape), axis=0)
-    scale = _out_scale(rng, in_scale, float(scales.mean()), depth)
-    branch = b.tensor(shape, scale, _zero_point(rng))
+    scales = any_weight_scales(rng, channels)
+    weights = b.tensor(weight_shape, scales, data=any_weights(rng, weight_shape), axis=0)
+    scale = any_out_scale(rng, in_scale, float(scales.mean()), depth)
+    branch = b.tensor(shape, scale, any_zero_point(rng))
     b.operator("CONV_2D", [inner, weights], [branch], "Conv2DOptions", padding=0, strideH=1,
                strideW=1, fusedActivationFunction=0)  # fmt: skip
     return add(b, rng, source, branch) if rng.integers(2) else add(b, rng, branch, source)
@@ -329,7 +206,9 @@ def chain(rng: Rng) -> bytes:
     """Inverted residual blocks: expand, depthwise 3/5/7, project, shortcut where it fits."""
     b = Builder()
     height, width = (int(v) for v in rng.integers(5, 30, 2))
-    source = b.tensor((1, height, width, int(rng.integers(1, 5))), _scale(rng), _zero_point(rng))
+    source = b.tensor(
+        (1, height, width, int(rng.integers(1, 5))), any_scale(rng), any_zero_point(rng)
+    )
     current = convolution(b, rng, source)
     for _ in range(int(rng.integers(1, 4))):
         start = current
@@ -354,30 +233,32 @@ def chain(rng: Rng) -> bytes:
 
 def _pointwise_to(b: Builder, rng: Rng, source: int, channels: int) -> int:
     _, height, width, depth = b.tensors[source].shape
-    scales = _weight_scales(rng, channels)
+    scales = any_weight_scales(rng, channels)
     in_scale = float(b.tensors[source].quantization.scale[0])
     shape = (channels, 1, 1, depth)
-    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=0)
-    bias = b.tensor((channels,), in_scale * scales, data=_bias(rng, channels, depth), dtype=INT32)
-    scale = _out_scale(rng, in_scale, float(scales.mean()), depth)
-    output = b.tensor((1, height, width, channels), scale, _zero_point(rng))
+    weights = b.tensor(shape, scales, data=any_weights(rng, shape), axis=0)
+    bias = b.tensor(
+        (channels,), in_scale * scales, data=any_bias(rng, channels, depth), dtype=INT32
+    )
+    scale = any_out_scale(rng, in_scale, float(scales.mean()), depth)
+    output = b.tensor((1, height, width, channels), scale, any_zero_point(rng))
     b.operator("CONV_2D", [source, weights, bias], [output], "Conv2DOptions", padding=0,
-               strideH=1, strideW=1, fusedActivationFunction=_activation(rng))  # fmt: skip
+               strideH=1, strideW=1, fusedActivationFunction=any_activation(rng))  # fmt: skip
     return output
 
 
 def _square_depthwise(b: Builder, rng: Rng, source: int, kernel: int, stride: int) -> int:
     _, height, width, depth = b.tensors[source].shape
     padding = 0 if min(height, width) < kernel else int(rng.choice([0, 0, 1]))
-    scales = _weight_scales(rng, depth)
+    scales = any_weight_scales(rng, depth)
     in_scale = float(b.tensors[source].quantization.scale[0])
     shape = (1, kernel, kernel, depth)
-    weights = b.tensor(shape, scales, data=_weights(rng, shape), axis=3)
-    bias = b.tensor((depth,), in_scale * scales, data=_bias(rng, depth, kernel**2), dtype=INT32)
-    scale = _out_scale(rng, in_scale, float(scales.mean()), kernel**2)
-    out = _window(height, width, kernel, kernel, stride, stride, padding, 1, 1)
-    output = b.tensor((1, *out, depth), scale, _zero_point(rng))
+    weights = b.tensor(shape, scales, data=any_weights(rng, shape), axis=3)
+    bias = b.tensor((depth,), in_scale * scales, data=any_bias(rng, depth, kernel**2), dtype=INT32)
+    scale = any_out_scale(rng, in_scale, float(scales.mean()), kernel**2)
+    out = window_shape(height, width, kernel, kernel, stride, stride, padding, 1, 1)
+    output = b.tensor((1, *out, depth), scale, any_zero_point(rng))
     b.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [output], "DepthwiseConv2DOptions",
                padding=padding, strideH=stride, strideW=stride, depthMultiplier=1,
-               fusedActivationFunction=_activation(rng))  # fmt: skip
+               fusedActivationFunction=any_activation(rng))  # fmt: skip
     return output

@@ -7,8 +7,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-INT8, INT32, FLOAT32 = 9, 2, 0
-_TYPES = {INT8: np.int8, INT32: np.int32, FLOAT32: np.float32}
+INT8, UINT8, INT32, FLOAT32 = 9, 3, 2, 0
+_TYPES = {INT8: np.int8, UINT8: np.uint8, INT32: np.int32, FLOAT32: np.float32}
 
 
 @dataclass

@@ -1,58 +1,30 @@
-"""ADD of two tensors of one shape, or of one with a scalar or a constant of the same shape."""
+"""ADD of two tensors, or of a tensor and a constant, with broadcasting."""
 
-from dataclasses import dataclass
-
-from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator
 from deploy.graph.layer import Layer, RowWindow
-from deploy.graph.numerics import (
-    activation_range,
-    check_activation,
-    quantize_multiplier,
-    require_int8,
+from deploy.graph.numerics import activation_range, quantize_multiplier, require_int8
+from deploy.graph.ops.elementwise import (
+    check_elementwise,
+    infer_elementwise,
+    lower_elementwise,
+    read_elementwise,
 )
+from deploy.graph.ops.sum import LEFT_SHIFT, arithmetic_of_sum
 
 OPTIONS = 11
 NEEDS_OPTIONS = False
-LEFT_SHIFT = 20
 
-
-@dataclass(frozen=True)
-class Add:
-    """Attributes of ADD."""
-
-    activation: int
-
-
-def read(options: Table | None) -> Add:
-    """Attributes from AddOptions."""
-    return Add(options.integer(0, "b") if options is not None else 0)
+read = read_elementwise
+infer = infer_elementwise
 
 
 def check(graph: Graph, op: Operator) -> None:
-    """Types and shapes; broadcasting is refused."""
-    for position in (0, 1):
-        tensor = graph.input(op, position)
-        require_int8(graph, op, tensor, "input")
-        if tensor.data is not None:
-            raise graph.error(op, "a constant operand is not supported", position)
-    require_int8(graph, op, graph.output(op), "output")
-    check_activation(graph, op, op.attributes.activation)
-    if graph.input(op, 0).shape != graph.input(op, 1).shape:
-        raise graph.error(
-            op,
-            f"broadcasting {list(graph.input(op, 0).shape)} with {list(graph.input(op, 1).shape)} "
-            "is not supported; both inputs need one shape",
-        )
+    """Types, shapes and scales."""
+    check_elementwise(graph, op)
     if multipliers(graph, op)[2][1] > 0:
         raise graph.error(
             op, "its output scale is too small against its inputs' scales; calibrate again"
         )
-
-
-def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
-    """The shape of the inputs."""
-    return graph.input(op, 0).shape
 
 
 def multipliers(graph: Graph, op: Operator) -> list[tuple[int, int]]:
@@ -69,8 +41,14 @@ def multipliers(graph: Graph, op: Operator) -> list[tuple[int, int]]:
 
 
 def lower(graph: Graph, op: Operator) -> Layer:
-    """Element by element; the output may overwrite either input."""
+    """Two tensors of one shape have a kernel of their own; the output may overwrite either."""
     first, second, target = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    constant = first.data is not None or second.data is not None
+    if constant or not first.elements == second.elements == target.elements:
+        arithmetic = arithmetic_of_sum(
+            graph, op, "nb_add_elements_s8", multipliers(graph, op), lambda a, b: a + b
+        )
+        return lower_elementwise(graph, op, arithmetic)
     out_q = require_int8(graph, op, target, "output")
     zeros = [require_int8(graph, op, t, "input").zero_points[0] for t in (first, second)]
     low, high = activation_range(op.attributes.activation, out_q)

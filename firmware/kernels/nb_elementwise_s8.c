@@ -1,0 +1,45 @@
+/* Walks over two operands of one shape, or over one and a constant, for ADD, SUB and MUL. */
+#include "nb_arithmetic.h"
+
+void nb_elementwise_s8(const nb_elementwise_params *p, uint32_t first, uint32_t last,
+                       const int8_t *input0, const int8_t *input1, int8_t *output) {
+  for (uint32_t y = first, run; y < last; y += run) {
+    run = nb_ring_run(p->in[0], y, last);
+    run = nb_ring_run(p->in[1], y, y + run);
+    run = nb_ring_run(p->out, y, y + run);
+    p->op.function(&p->op, run * p->row, input0 + nb_ring_place(p->in[0], y) * p->row, 1,
+                   input1 + nb_ring_place(p->in[1], y) * p->row, 1,
+                   output + nb_ring_place(p->out, y) * p->row);
+  }
+}
+
+/* One run along the innermost axis. */
+static void run_with(const nb_elementwise_constant_params *p, const int8_t *constant,
+                     const int8_t *input, int8_t *output) {
+  const uint32_t count = p->shape[4], step = p->step[4];
+  if (p->position == 0) {
+    p->op.function(&p->op, count, constant, step, input, 1, output);
+  } else {
+    p->op.function(&p->op, count, input, 1, constant, step, output);
+  }
+}
+
+void nb_elementwise_constant_s8(const nb_elementwise_constant_params *p, uint32_t first,
+                                uint32_t last, const int8_t *input, int8_t *output) {
+  const uint32_t *n = p->shape, *s = p->step;
+  const uint32_t row = n[0] * n[1] * n[2] * n[3] * n[4];
+  for (uint32_t y = first; y < last; y++) {
+    const int8_t *constant = p->constant + y * p->row_step;
+    const int8_t *from = input + nb_ring_place(p->in, y) * row;
+    int8_t *to = output + nb_ring_place(p->out, y) * row;
+    for (uint32_t a = 0; a < n[0]; a++) {
+      for (uint32_t b = 0; b < n[1]; b++) {
+        for (uint32_t c = 0; c < n[2]; c++) {
+          for (uint32_t d = 0; d < n[3]; d++, from += n[4], to += n[4]) {
+            run_with(p, constant + a * s[0] + b * s[1] + c * s[2] + d * s[3], from, to);
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,24 @@
+/* A table of 256 entries, applied to every byte. */
+#include "nb_arithmetic.h"
+
+static void look_up(const int8_t *table, uint32_t count, const int8_t *input, int8_t *output) {
+  for (; count >= 4; count -= 4, input += 4, output += 4) {
+    const uint32_t word = nb_load_word(input);
+    uint32_t result = (uint8_t)table[word & 255u];
+    result |= (uint32_t)(uint8_t)table[(word >> 8) & 255u] << 8;
+    result |= (uint32_t)(uint8_t)table[(word >> 16) & 255u] << 16;
+    result |= (uint32_t)(uint8_t)table[word >> 24] << 24;
+    nb_store_word(output, result);
+  }
+  for (; count != 0; count--) *output++ = table[(uint8_t)*input++];
+}
+
+void nb_lookup_s8(const nb_lookup_params *p, uint32_t first, uint32_t last, const int8_t *input,
+                  int8_t *output) {
+  for (uint32_t y = first, run; y < last; y += run) {
+    run = nb_ring_run(p->in, y, last);
+    run = nb_ring_run(p->out, y, y + run);
+    look_up(p->table, run * p->row, input + nb_ring_place(p->in, y) * p->row,
+            output + nb_ring_place(p->out, y) * p->row);
+  }
+}

@@ -1,0 +1,12 @@
+/* Every output pixel is one of the input's; which one was found at compile time. */
+#include "nb_arithmetic.h"
+
+void nb_resize_nearest_s8(const nb_resize_nearest_params *p, const int8_t *input, int8_t *output) {
+  const uint16_t *columns = p->places + p->out_h;
+  for (uint32_t y = 0; y < p->out_h; y++) {
+    const int8_t *row = input + (uint32_t)p->places[y] * p->in_w * p->channels;
+    for (uint32_t x = 0; x < p->out_w; x++, output += p->channels) {
+      memcpy(output, row + (uint32_t)columns[x] * p->channels, p->channels);
+    }
+  }
+}

@@ -92,6 +92,14 @@ class Elf:
                     found[text] = Symbol(text, value & ~1 if function else value, size, function)
         return found
 
+    def functions(self) -> list[Symbol]:
+        """Functions by address; of several names of one address, the first by alphabet."""
+        found: dict[int, Symbol] = {}
+        for symbol in sorted(self.symbols.values(), key=lambda symbol: symbol.name):
+            if symbol.is_function:
+                found.setdefault(symbol.address, symbol)
+        return [found[address] for address in sorted(found)]
+
     def size(self, section: str) -> int:
         """Bytes of a section; 0 where there is none."""
         return sum(s.size for s in self.sections if s.name == section)

@@ -1,6 +1,7 @@
 """The generated C on the host: the same sources, compiled with the host's compiler."""
 
 import ctypes
+import itertools
 import os
 import shutil
 import subprocess
@@ -130,6 +131,10 @@ class _ModelInfo(ctypes.Structure):
     ]
 
 
+class _Step(ctypes.Structure):
+    _fields_ = [("run", ctypes.CFUNCTYPE(None)), ("first_layer", ctypes.c_uint32)]
+
+
 _TYPES = (np.dtype(np.int8), np.dtype(np.uint8))
 _Spec = tuple[np.dtype, tuple[int, ...]]
 
@@ -222,16 +227,19 @@ class HostModel:
     def layer_outputs(self, plan: Plan, image: np.ndarray) -> dict[str, np.ndarray]:
         """What each layer wrote for one item, raw bytes by tensor name.
 
-        Layers run one by one; a layer's output is copied before the next may overwrite it. Only
-        tensors that exist as a whole under the plan's schedule are in the answer.
+        Steps run one by one: a layer, or a chain of layers that takes turns row by row. A step's
+        output is copied before the next may overwrite it; what a chain keeps inside is not in the
+        answer.
 
         Args:
             plan: of the folder from which the library was built.
             image: [...] or [1, ...] of the first input's type.
         """
         library = self._library
-        if library is None or len(self.inputs) != 1:
-            raise DeployError(f"{self.path}: layers need a host library of a model with one input")
+        if library is None or len(self.inputs) != 1 or plan.input_mode != "image":
+            raise DeployError(
+                f"{self.path}: layers need a host library of a model with one whole input"
+            )
         library.nb_model_input.restype = ctypes.c_void_p
         library.nb_model_input.argtypes = [ctypes.c_uint32]
         address = library.nb_model_input(0)
@@ -239,9 +247,13 @@ class HostModel:
         ctypes.memmove(address, content, plan.input.bytes)
         arena = address - plan.input.offset
         sizes = {tensor.name: tensor.bytes for tensor in plan.tensors}
+        steps = (_Step * (len(plan.layers) + 1)).in_dll(library, "nb_model_steps")
         found = {}
-        for layer in plan.layers:
-            getattr(library, layer.symbol)()
+        for step, following in itertools.pairwise(steps):
+            if not step.run:
+                break
+            step.run()
+            layer = plan.layers[following.first_layer - 1]
             if len(layer.outputs) == 1 and sizes.get(layer.name) == layer.outputs[0].bytes:
                 raw = ctypes.string_at(arena + layer.outputs[0].offset, layer.outputs[0].bytes)
                 found[layer.name] = np.frombuffer(raw, np.uint8)

@@ -22,7 +22,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 # In the order in which `--help` shows them.
 COMMANDS = (
     "run", "train", "contract", "export", "compile", "build", "emulate", "verify", "report",
-    "table", "flash", "measure", "fit", "import", "inspect",
+    "table", "flash", "measure", "fit", "import", "inspect", "plan", "bench",
     "export-arduino", "export-platformio", "export-zephyr", "export-cmake",
     "models", "targets", "doctor",
 )  # fmt: skip

@@ -1,12 +1,13 @@
 """What the stages of one run share: recipe, run folder, target, and where each artifact lies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deploy.cli.planning import Planning
 from deploy.errors import DeployError
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class RunContext:
     only: str | None = None
     force: bool = False
     device: str = "cpu"
+    planning: Planning = field(default_factory=Planning)
 
     @classmethod
     def open(

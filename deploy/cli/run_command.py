@@ -18,6 +18,15 @@ from deploy.cli import (
 )
 from deploy.cli.console import say
 from deploy.cli.context import DEFAULT_TARGET, RunContext, TargetOption
+from deploy.cli.planning import (
+    InputMode,
+    InputOption,
+    KeepDeadOption,
+    Planning,
+    RamOption,
+    ScheduleName,
+    ScheduleOption,
+)
 from deploy.errors import DeployError
 
 NO_ARGS_IS_HELP = True
@@ -67,6 +76,10 @@ def command(
         typer.Option("--from", help="Do this stage and all after it again; keep those before."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda or cuda:N.")] = "cpu",
+    schedule: ScheduleOption = ScheduleName.AUTO,
+    ram: RamOption = None,
+    input_mode: InputOption = InputMode.IMAGE,
+    keep_dead: KeepDeadOption = None,
 ) -> None:
     """Train, contract, quantize, compile, emulate and report, with one command.
 
@@ -79,6 +92,7 @@ def command(
     context = train_command.open_new(recipe, output)
     context.device = device
     context.target_name = target
+    context.planning = Planning(schedule, input_mode, ram, keep_dead)
     require_tools(context.target)  # told now rather than after minutes of training
     order = list(STAGES)
     first = order.index(start) if start else 0

@@ -54,7 +54,9 @@ def _verify(
             f"run netbooster export {context.folder} again"
         )
     with tempfile.TemporaryDirectory(prefix="nb_verify_") as folder:
-        plan = compile_model(quantized.flatbuffer, Path(folder), name=paths.name)
+        plan = compile_model(
+            quantized.flatbuffer, Path(folder), name=paths.name, schedule="layer", keep_dead=True
+        )
         host = HostModel(build_host(Path(folder), Path(folder) / "model.so"))
     return verify(
         quantized,

@@ -1,13 +1,94 @@
 """The compiler's front: .tflite bytes to a folder of C."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.codegen.emit import emit_files
 from deploy.codegen.plan import Plan, make_plan
 from deploy.errors import DeployError
 from deploy.files import write_atomic
-from deploy.graph import lower_graph, read_graph
-from deploy.schedule import INPUTS, SCHEDULES, Flow, plan_schedule
+from deploy.graph import Graph, lower_graph, read_graph
+from deploy.graph.passes import remove_dead
+from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, plan_schedule
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """A planned model, before anything is written.
+
+    Attributes:
+        original: the graph of the file.
+        flow, schedule, plan: what will be emitted.
+        removed_channels: channels of activations that are known or unread, and gone.
+        removed_macs: multiply-accumulates that went with them.
+    """
+
+    original: Graph
+    flow: Flow
+    schedule: Schedule
+    plan: Plan
+    removed_channels: int
+    removed_macs: int
+
+
+def plan_model(
+    data: bytes,
+    *,
+    name: str,
+    schedule: str = "auto",
+    ram: int | None = None,
+    limit: int | None = None,
+    input_mode: str = "image",
+    keep_dead: bool = False,
+) -> Compilation:
+    """Read a model and plan its memory; nothing is written.
+
+    Args:
+        data: the .tflite flatbuffer.
+        name: the model's name, in messages, plan.json and ``nb_model.name``.
+        schedule: "layer": one kernel call a layer; "fused": blocks a few rows at a time; "rows":
+            also the network's beginning; "auto": what suits ``ram``.
+        ram: bytes that the arena may take; the fastest plan that fits is chosen. None: the
+            smallest plan that costs next to no instructions.
+        limit: bytes that there are at most; they matter only where ``ram`` is None and the plan
+            that it gives is larger: then the fastest that fits is chosen.
+        input_mode: "image": the whole input lies in RAM; "rows": nb_push_row gets it row by row.
+        keep_dead: keep channels whose value is known at compile time, or that nothing reads.
+
+    Raises:
+        DeployError: the model cannot be read or compiled, or fits no schedule (says by how many
+            bytes, at which layer).
+    """
+    for what, value, known in (
+        ("schedule", schedule, SCHEDULES), ("input mode", input_mode, INPUTS)
+    ):  # fmt: skip
+        if value not in known:
+            raise DeployError(f"{name}: unknown {what} {value!r}; one of {', '.join(known)}")
+    original = graph = read_graph(data, name)
+    channels = 0
+    if not keep_dead:
+        removal = remove_dead(graph)
+        graph, channels = removal.graph, removal.channels
+    layers = lower_graph(graph)
+    flow = Flow(graph, layers)
+    pushed = input_mode == "rows"
+    chosen = plan_schedule(flow, schedule, ram, pushed=pushed)
+    if ram is None and limit is not None and chosen.arena_bytes > limit:
+        chosen = plan_schedule(flow, schedule, limit, pushed=pushed)
+    macs = sum(layer.macs for layer in layers)
+    before = macs if graph is original else sum(layer.macs for layer in lower_graph(original))
+    return Compilation(original, flow, chosen, make_plan(flow, chosen), channels, before - macs)
+
+
+def write_model(compilation: Compilation, out_dir: Path) -> None:
+    """Write model.h, model.c, model_weights.c and plan.json.
+
+    Raises:
+        DeployError: the folder cannot be written.
+    """
+    flow, schedule, plan = compilation.flow, compilation.schedule, compilation.plan
+    for file_name, text in emit_files(flow, schedule, plan).items():
+        write_atomic(out_dir / file_name, text)
 
 
 def compile_model(
@@ -17,19 +98,16 @@ def compile_model(
     name: str,
     schedule: str = "auto",
     ram: int | None = None,
+    limit: int | None = None,
     input_mode: str = "image",
+    keep_dead: bool = False,
 ) -> Plan:
     """Compile an int8 model to C: model.h, model.c, model_weights.c and plan.json.
 
     Args:
-        data: the .tflite flatbuffer.
         out_dir: made if it does not exist; files of an earlier compilation are replaced.
-        name: the model's name, in messages, plan.json and ``nb_model.name``.
-        schedule: "layer": one kernel call a layer; "fused": blocks a few rows at a time; "rows":
-            also the network's beginning; "auto": what suits ``ram``.
-        ram: bytes that the arena may take; the fastest plan that fits is chosen. None: the
-            smallest plan that costs next to no instructions.
-        input_mode: "image": the whole input lies in RAM; "rows": nb_push_row gets it row by row.
+
+    The other arguments are those of :func:`plan_model`.
 
     Returns:
         The plan; identical input gives byte-identical files.
@@ -38,15 +116,9 @@ def compile_model(
         DeployError: the model cannot be read or compiled, does not fit into ``ram``, or the
             folder cannot be written.
     """
-    for what, value, known in (
-        ("schedule", schedule, SCHEDULES), ("input mode", input_mode, INPUTS)
-    ):  # fmt: skip
-        if value not in known:
-            raise DeployError(f"{name}: unknown {what} {value!r}; one of {', '.join(known)}")
-    graph = read_graph(data, name)
-    flow = Flow(graph, lower_graph(graph))
-    chosen = plan_schedule(flow, schedule, ram, pushed=input_mode == "rows")
-    plan = make_plan(flow, chosen)
-    for file_name, text in emit_files(flow, chosen, plan).items():
-        write_atomic(out_dir / file_name, text)
-    return plan
+    compilation = plan_model(
+        data, name=name, schedule=schedule, ram=ram, limit=limit, input_mode=input_mode,
+        keep_dead=keep_dead,
+    )  # fmt: skip
+    write_model(compilation, out_dir)
+    return compilation.plan

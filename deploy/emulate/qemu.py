@@ -25,6 +25,7 @@ from deploy.targets import Target
 
 PLUGIN = "qemu-tcg-plugin"
 ICOUNT = "icount-systick"
+INTERVAL = ("nb_mark_begin", "nb_mark_end")
 
 _BOOT_SECONDS = 30.0
 _INSTALL = (
@@ -43,8 +44,8 @@ class EmulationResult:
         per_image_instructions: the same for every image.
         cycles_estimated: of the first image, by the target's cycle model; None without counts
             by instruction. An estimate, never a measurement.
-        layers: of the first image: symbol, calls, instructions, cycles_estimated; empty where
-            the plugin is not usable.
+        layers: of the first image: symbol, calls, instructions, cycles_estimated, bytes_loaded,
+            bytes_stored; empty where the plugin is not usable.
         stack_high_water: bytes, over all images.
         counting: how instructions were counted: exactly by the plugin, or coarsely (in steps of
             a timer tick) by ``-icount`` and SysTick.
@@ -99,6 +100,9 @@ class QemuSession:
         elf: the firmware.
         plugin: count by our plugin; where QEMU cannot use it, ``-icount`` and SysTick take over
             and standard error says so. False: straight to ``-icount``.
+        functions: count by function as well.
+        interval: the functions whose entries begin and end the counted interval; by default those
+            that the harness calls around an inference.
 
     Attributes:
         link: the firmware's serial protocol.
@@ -111,7 +115,15 @@ class QemuSession:
     banner: dict[str, Any]
     counting: str
 
-    def __init__(self, target: Target, elf: Path, *, plugin: bool = True) -> None:
+    def __init__(
+        self,
+        target: Target,
+        elf: Path,
+        *,
+        plugin: bool = True,
+        functions: bool = False,
+        interval: tuple[str, str] = INTERVAL,
+    ) -> None:
         if target.emulator is None or target.emulator.qemu_machine is None:
             raise DeployError(
                 f"target {target.name} has no emulator of QEMU's; see `netbooster targets`"
@@ -121,6 +133,7 @@ class QemuSession:
         self._serial = target.emulator.qemu_serial
         self._elf_path = elf
         self._want_plugin = plugin
+        self._interval = interval
         self._qemu = find_qemu()
         self.emulator, self._release = qemu_version(self._qemu)
         self._elf = Elf(elf)
@@ -128,6 +141,7 @@ class QemuSession:
             (name for name in self._elf.symbols if re.fullmatch(r"nb_layer_\d+", name)),
             key=lambda name: int(name.removeprefix("nb_layer_")),
         )
+        self._functions = self._elf.functions() if functions else []
         self._process: EmulatorProcess | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._read_lines = 0
@@ -178,8 +192,9 @@ class QemuSession:
         """Run one inference on the loaded input and return its counts.
 
         Returns:
-            ``instructions``; with the plugin also ``cycles_estimated``, ``branches_taken``,
-            ``outside`` and ``layers``.
+            ``instructions``; with the plugin also ``calls``, ``cycles_estimated``,
+            ``bytes_loaded``, ``bytes_stored``, ``branches_taken``, ``outside``, ``layers`` (by
+            ``symbol``) and ``functions``.
 
         Raises:
             DeployError: the firmware reported an error or a HardFault (names function and
@@ -220,9 +235,10 @@ class QemuSession:
     def _plugin_arguments(self, api: int) -> list[str]:
         library = build_plugin(api)
         lines = [
-            f"{self._elf.address('nb_mark_begin'):x} begin",
-            f"{self._elf.address('nb_mark_end'):x} end",
+            f"{self._elf.address(self._interval[0]):x} begin",
+            f"{self._elf.address(self._interval[1]):x} end",
             *(f"{self._elf.address(n):x} layer {i}" for i, n in enumerate(self._layers)),
+            *(f"{symbol.address:x} function {i}" for i, symbol in enumerate(self._functions)),
         ]
         markers = self._path("markers.txt")
         markers.write_text("\n".join(lines) + "\n")
@@ -255,6 +271,19 @@ class QemuSession:
         assert self._folder is not None
         return Path(self._folder.name) / name
 
+    def boot_count(self) -> dict[str, Any]:
+        """The counts of an interval that ended before the firmware asked for commands.
+
+        Raises:
+            DeployError: there was none, or the plugin is not in use.
+        """
+        if self.counting != PLUGIN:
+            raise DeployError(f"{self.emulator}: start-up is counted by the plugin only")
+        lines = self._path("counts.jsonl").read_text().splitlines()
+        if len(lines) != 1:
+            raise DeployError(f"{self._elf_path}: {' to '.join(self._interval)} did not run once")
+        return dict(json.loads(lines[0]))
+
     def _next_count(self) -> dict[str, Any]:
         lines = self._path("counts.jsonl").read_text().splitlines()
         records = [json.loads(line) for line in lines[self._read_lines :]]
@@ -268,6 +297,8 @@ class QemuSession:
         count = _sum_counts(records)
         for layer in count["layers"]:
             layer["symbol"] = self._layers[layer.pop("index")]
+        for function in count["functions"]:
+            function["symbol"] = self._functions[function.pop("index")].name
         if self._target.cycles is None:
             count["cycles_estimated"] = None
         return count
@@ -275,16 +306,15 @@ class QemuSession:
 
 def _sum_counts(records: list[dict[str, Any]]) -> dict[str, Any]:
     """One record from those of an inference that was interrupted to wait for rows."""
-    total: dict[str, Any] = {
-        key: sum(record[key] for record in records)
-        for key in ("instructions", "cycles_estimated", "branches_taken")
-    }
-    total["outside"] = _add_up([record["outside"] for record in records])
-    layers: dict[int, list[dict[str, int]]] = {}
-    for record in records:
-        for layer in record["layers"]:
-            layers.setdefault(layer["index"], []).append(layer)
-    total["layers"] = [{**_add_up(layers[index]), "index": index} for index in sorted(layers)]
+    lists = {kind: [record.pop(kind) for record in records] for kind in ("layers", "functions")}
+    outside = _add_up([record.pop("outside") for record in records])
+    total: dict[str, Any] = {**_add_up(records), "outside": outside}
+    for kind, parts in lists.items():
+        found: dict[int, list[dict[str, int]]] = {}
+        for part in parts:
+            for entry in part:
+                found.setdefault(entry["index"], []).append(entry)
+        total[kind] = [{**_add_up(found[index]), "index": index} for index in sorted(found)]
     return total
 
 

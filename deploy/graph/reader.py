@@ -197,10 +197,15 @@ def _read_tensor(model: str, index: int, table: Table, buffers: list[Table]) -> 
 
 
 def _read_shape(label: str, table: Table) -> tuple[int, ...]:
+    fixed = table.vector(0, "int32")
     for field in (7, 0):  # shape_signature holds -1 where a dimension is dynamic
         found = table.vector(field, "int32")
         if found is None:
             continue
+        # TensorFlow's converter leaves the batch open and writes 1 into the shape itself.
+        if field == 7 and fixed is not None and len(fixed) == len(found) > 0:
+            open_batch = found[0] == -1 and fixed[0] == 1
+            found = np.concatenate([fixed[:1], found[1:]]) if open_batch else found
         if len(found) > MAX_RANK:
             raise DeployError(f"{label}: {len(found)} dimensions, at most {MAX_RANK} are supported")
         if len(found) and found.min() < 0:

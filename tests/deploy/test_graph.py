@@ -108,6 +108,11 @@ def set_shape(shape):
 
 
 def set_dynamic(model, graph):
+    graph.tensors[graph.inputs[0]].shapeSignature = [1, -1, 32, 3]
+
+
+def set_open_batch_of_2(model, graph):
+    graph.tensors[graph.inputs[0]].shape = [2, 32, 32, 3]
     graph.tensors[graph.inputs[0]].shapeSignature = [-1, 32, 32, 3]
 
 
@@ -207,6 +212,7 @@ def constant_output(model, graph):
         (set_shape([1] * 9), "9 dimensions"),
         (set_shape([2, 32, 32, 3]), "one NHWC image"),
         (set_dynamic, "is dynamic"),
+        (set_open_batch_of_2, "is dynamic"),
         (set_zero_point, "zero point is outside the range of int8"),
         (set_operator_input(5000), "names a tensor that does not exist"),
         (set_operator_input(-2), "names a tensor that does not exist"),

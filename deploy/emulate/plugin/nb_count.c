@@ -2,8 +2,8 @@
  *
  *   -plugin file=nb_count.so,markers=FILE,out=FILE,wait_states=N
  *
- * `markers` has one line a marker, "<hex address> begin", "... end" or "... layer <index>", taken
- * from the firmware's symbols. Each time `end` is reached, one JSON line goes to `out`: what ran
+ * `markers` has one line a marker, "<hex address> begin", "... end", "... layer <index>" or
+ * "... function <index>", taken from the firmware's symbols. Each time `end` is reached, one JSON line goes to `out`: what ran
  * from `begin` on, `end` not included.
  *
  * How it counts: QEMU hands over each block of guest code once, when it translates it. The block
@@ -15,7 +15,10 @@
  *
  * How layers are told apart: a layer's function is entered at its marker and left when control
  * comes back to the instruction behind the call. What it calls counts as its own, except another
- * layer. What is in no layer is reported as `outside`. The sum of all is the total. */
+ * layer. What is in no layer is reported as `outside`. The sum of all is the total.
+ *
+ * Functions, where they are marked, count what lies between their address and the next marked one:
+ * their own instructions, not those of what they call. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,15 +27,16 @@
 #include "nb_cycles.h"
 #include "nb_qemu_plugin.h"
 
-#define NB_MOST_MARKERS 4096
+#define NB_MOST_MARKERS 8192
 #define NB_MOST_DEPTH 64
 
-enum nb_marker_kind { NB_NONE, NB_BEGIN, NB_END, NB_LAYER };
+enum nb_marker_kind { NB_NONE, NB_BEGIN, NB_END, NB_LAYER, NB_FUNCTION };
 
 struct nb_marker {
     uint64_t address;
     enum nb_marker_kind kind;
-    int layer;
+    int layer;    /* of NB_LAYER */
+    int function; /* of any marker: the one that begins here; -1: none */
 };
 
 struct nb_run {
@@ -40,12 +44,14 @@ struct nb_run {
     uint64_t end; /* address behind its last instruction */
     uint32_t instructions;
     uint32_t cycles;
+    uint32_t loaded, stored; /* bytes */
+    int function;            /* that it lies in; -1: none is marked */
     bool ends_in_call;
     const struct nb_marker *marker; /* at `start`, or NULL */
 };
 
 struct nb_count {
-    uint64_t calls, instructions, cycles, taken;
+    uint64_t calls, instructions, cycles, taken, loaded, stored;
 };
 
 NB_EXPORT int qemu_plugin_version = NB_QEMU_API;
@@ -53,6 +59,7 @@ NB_EXPORT int qemu_plugin_version = NB_QEMU_API;
 static struct nb_marker markers[NB_MOST_MARKERS];
 static int marker_count;
 static struct nb_count counts[NB_MOST_MARKERS + 1]; /* by layer; [0] is outside */
+static struct nb_count functions[NB_MOST_MARKERS];
 static FILE *out;
 static uint32_t wait_states;
 
@@ -64,7 +71,8 @@ static struct {
 } stack[NB_MOST_DEPTH];
 static int depth;
 
-static const struct nb_marker *find_marker(uint64_t address) {
+/* How many markers lie below an address. */
+static int count_below(uint64_t address) {
     int low = 0;
     int high = marker_count;
     while (low < high) {
@@ -75,11 +83,46 @@ static const struct nb_marker *find_marker(uint64_t address) {
             high = middle;
         }
     }
-    return low < marker_count && markers[low].address == address ? &markers[low] : NULL;
+    return low;
+}
+
+static const struct nb_marker *find_marker(uint64_t address) {
+    int index = count_below(address);
+    return index < marker_count && markers[index].address == address ? &markers[index] : NULL;
+}
+
+/* The marked function that begins at an address or, of all, last before it; -1: none. */
+static int find_function(uint64_t address) {
+    for (int index = count_below(address + 1); index > 0; index--) {
+        if (markers[index - 1].function >= 0) {
+            return markers[index - 1].function;
+        }
+    }
+    return -1;
 }
 
 static struct nb_count *current(void) {
     return &counts[depth > 0 ? stack[depth - 1].slot : 0];
+}
+
+static void write_count(const struct nb_count *count) {
+    fprintf(out,
+            "\"calls\":%" PRIu64 ",\"instructions\":%" PRIu64 ",\"cycles_estimated\":%" PRIu64
+            ",\"bytes_loaded\":%" PRIu64 ",\"bytes_stored\":%" PRIu64 "}",
+            count->calls, count->instructions, count->cycles, count->loaded, count->stored);
+}
+
+static void write_list(const char *name, const struct nb_count *list, int count) {
+    const char *separator = "";
+    fprintf(out, ",\"%s\":[", name);
+    for (int i = 0; i < count; i++) {
+        if (list[i].calls > 0 || list[i].instructions > 0) {
+            fprintf(out, "%s{\"index\":%d,", separator, i);
+            write_count(&list[i]);
+            separator = ",";
+        }
+    }
+    fprintf(out, "]");
 }
 
 static void write_counts(void) {
@@ -88,24 +131,16 @@ static void write_counts(void) {
         total.instructions += counts[i].instructions;
         total.cycles += counts[i].cycles;
         total.taken += counts[i].taken;
+        total.loaded += counts[i].loaded;
+        total.stored += counts[i].stored;
     }
-    fprintf(out,
-            "{\"instructions\":%" PRIu64 ",\"cycles_estimated\":%" PRIu64
-            ",\"branches_taken\":%" PRIu64 ",\"outside\":{\"instructions\":%" PRIu64
-            ",\"cycles_estimated\":%" PRIu64 "},\"layers\":[",
-            total.instructions, total.cycles, total.taken, counts[0].instructions,
-            counts[0].cycles);
-    const char *separator = "";
-    for (int i = 1; i <= marker_count; i++) {
-        if (counts[i].calls > 0) {
-            fprintf(out,
-                    "%s{\"index\":%d,\"calls\":%" PRIu64 ",\"instructions\":%" PRIu64
-                    ",\"cycles_estimated\":%" PRIu64 "}",
-                    separator, i - 1, counts[i].calls, counts[i].instructions, counts[i].cycles);
-            separator = ",";
-        }
-    }
-    fprintf(out, "]}\n");
+    fprintf(out, "{\"branches_taken\":%" PRIu64 ",\"outside\":{", total.taken);
+    write_count(&counts[0]);
+    write_list("layers", counts + 1, marker_count);
+    write_list("functions", functions, marker_count);
+    fprintf(out, ",");
+    write_count(&total);
+    fprintf(out, "\n");
     fflush(out);
 }
 
@@ -125,13 +160,27 @@ static void enter_layer(int layer) {
     counts[layer + 1].calls++;
 }
 
+static void add_refill(struct nb_count *count) {
+    count->taken++;
+    count->cycles += NB_CYCLES_REFILL + wait_states;
+}
+
+static void add_run(struct nb_count *count, const struct nb_run *run) {
+    count->instructions += run->instructions;
+    count->cycles += run->cycles;
+    count->loaded += run->loaded;
+    count->stored += run->stored;
+}
+
 static void on_run(unsigned int vcpu, void *userdata) {
     const struct nb_run *run = userdata;
     (void)vcpu;
     if (recording) {
         if (previous->end != run->start) {
-            current()->taken++;
-            current()->cycles += NB_CYCLES_REFILL + wait_states;
+            add_refill(current());
+            if (previous->function >= 0) {
+                add_refill(&functions[previous->function]);
+            }
         }
         while (depth > 0 && stack[depth - 1].back == run->start) {
             depth--;
@@ -141,6 +190,7 @@ static void on_run(unsigned int vcpu, void *userdata) {
         switch (run->marker->kind) {
         case NB_BEGIN:
             memset(counts, 0, sizeof counts);
+            memset(functions, 0, sizeof functions);
             depth = 0;
             recording = true;
             break;
@@ -155,13 +205,19 @@ static void on_run(unsigned int vcpu, void *userdata) {
                 enter_layer(run->marker->layer);
             }
             break;
+        case NB_FUNCTION:
         case NB_NONE:
             break;
         }
+        if (recording && run->marker->function >= 0) {
+            functions[run->marker->function].calls++;
+        }
     }
     if (recording) {
-        current()->instructions += run->instructions;
-        current()->cycles += run->cycles;
+        add_run(current(), run);
+        if (run->function >= 0) {
+            add_run(&functions[run->function], run);
+        }
     }
     previous = run;
 }
@@ -186,6 +242,7 @@ static struct nb_run *new_run(uint64_t start, const struct nb_marker *marker) {
     }
     run->start = run->end = start;
     run->marker = marker;
+    run->function = find_function(start);
     return run;
 }
 
@@ -204,6 +261,8 @@ static void translate(struct qemu_plugin_tb *tb) {
         struct nb_instruction instruction = decode(insn);
         run->instructions++;
         run->cycles += nb_cycles_behind(&instruction, i > 0 ? &before : NULL);
+        run->loaded += instruction.loaded;
+        run->stored += instruction.stored;
         run->end = address + qemu_plugin_insn_size(insn);
         run->ends_in_call = instruction.kind == NB_KIND_CALL;
         before = instruction;
@@ -228,6 +287,25 @@ static int by_address(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+/* One marker an address: a layer or the interval's begin is a function as well. */
+static void join_markers(void) {
+    int kept = 0;
+    for (int i = 0; i < marker_count; i++) {
+        struct nb_marker *last = kept > 0 ? &markers[kept - 1] : NULL;
+        if (last == NULL || last->address != markers[i].address) {
+            markers[kept++] = markers[i];
+            continue;
+        }
+        if (markers[i].kind == NB_FUNCTION) {
+            last->function = markers[i].function;
+        } else {
+            last->kind = markers[i].kind;
+            last->layer = markers[i].layer;
+        }
+    }
+    marker_count = kept;
+}
+
 static bool read_markers(const char *path) {
     FILE *file = fopen(path, "r");
     char word[16];
@@ -237,7 +315,7 @@ static bool read_markers(const char *path) {
     }
     while (marker_count < NB_MOST_MARKERS && fscanf(file, "%" SCNx64 " %15s", &address, word) == 2) {
         struct nb_marker *marker = &markers[marker_count++];
-        marker->address = address;
+        *marker = (struct nb_marker){address, NB_NONE, -1, -1};
         if (strcmp(word, "begin") == 0) {
             marker->kind = NB_BEGIN;
         } else if (strcmp(word, "end") == 0) {
@@ -245,6 +323,9 @@ static bool read_markers(const char *path) {
         } else if (strcmp(word, "layer") == 0 && fscanf(file, "%d", &marker->layer) == 1 &&
                    marker->layer >= 0 && marker->layer < NB_MOST_MARKERS) {
             marker->kind = NB_LAYER;
+        } else if (strcmp(word, "function") == 0 && fscanf(file, "%d", &marker->function) == 1 &&
+                   marker->function >= 0 && marker->function < NB_MOST_MARKERS) {
+            marker->kind = NB_FUNCTION;
         } else {
             fclose(file);
             return false;
@@ -253,6 +334,7 @@ static bool read_markers(const char *path) {
     bool complete = feof(file) != 0;
     fclose(file);
     qsort(markers, (size_t)marker_count, sizeof markers[0], by_address);
+    join_markers();
     return complete && marker_count > 0;
 }
 

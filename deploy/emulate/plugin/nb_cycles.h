@@ -51,6 +51,8 @@ struct nb_instruction {
     int8_t base;       /* loads, stores: address register; -1: none that matters */
     int8_t offset;     /* ... and its index register */
     int8_t result;     /* loads: register that arrives last; -1: none */
+    uint16_t loaded;   /* bytes that it reads from memory */
+    uint16_t stored;   /* bytes that it writes */
     bool narrow;       /* 16 bits long */
     bool is_it;
 };
@@ -68,7 +70,12 @@ static void nb_set(struct nb_instruction *i, enum nb_kind kind, int cycles) {
     i->cycles = i->pipelined = (uint8_t)cycles;
 }
 
-static void nb_set_load(struct nb_instruction *i, int result, int base, int offset) {
+static void nb_move(struct nb_instruction *i, bool load, int bytes) {
+    *(load ? &i->loaded : &i->stored) = (uint16_t)bytes;
+}
+
+static void nb_set_load(struct nb_instruction *i, int bytes, int result, int base, int offset) {
+    nb_move(i, true, bytes);
     nb_set(i, NB_KIND_LOAD, NB_CYCLES_LOAD);
     i->pipelined = NB_CYCLES_LOAD_PIPELINED;
     i->result = (int8_t)result;
@@ -76,43 +83,48 @@ static void nb_set_load(struct nb_instruction *i, int result, int base, int offs
     i->offset = (int8_t)offset;
 }
 
-static void nb_set_store(struct nb_instruction *i, int base, int offset) {
+static void nb_set_store(struct nb_instruction *i, int bytes, int base, int offset) {
+    nb_move(i, false, bytes);
     nb_set(i, NB_KIND_STORE, offset < 0 ? NB_CYCLES_STORE : NB_CYCLES_STORE_REGISTER);
     i->pipelined = NB_CYCLES_STORE;
     i->base = (int8_t)base;
     i->offset = (int8_t)offset;
 }
 
-static void nb_set_multiple(struct nb_instruction *i, int registers) {
+static void nb_set_multiple(struct nb_instruction *i, bool load, int registers) {
+    nb_move(i, load, 4 * registers);
     nb_set(i, NB_KIND_MULTIPLE, NB_CYCLES_MULTIPLE + registers);
 }
 
 /* 16-bit Thumb: ARMv7-M Architecture Reference Manual (DDI 0403E), A5.2. */
 static void nb_decode_narrow(struct nb_instruction *i, uint32_t h) {
     if ((h & 0xF800) == 0x4800) { /* LDR literal */
-        nb_set_load(i, (h >> 8) & 7, -1, -1);
+        nb_set_load(i, 4, (h >> 8) & 7, -1, -1);
     } else if ((h & 0xF000) == 0x5000) { /* register offset: STR STRH STRB LDRSB LDR... */
-        if (((h >> 9) & 7) < 3) {
-            nb_set_store(i, (h >> 3) & 7, (h >> 6) & 7);
+        static const uint8_t bytes[8] = {4, 2, 1, 1, 4, 2, 1, 2};
+        uint32_t op = (h >> 9) & 7;
+        if (op < 3) {
+            nb_set_store(i, bytes[op], (h >> 3) & 7, (h >> 6) & 7);
         } else {
-            nb_set_load(i, h & 7, (h >> 3) & 7, (h >> 6) & 7);
+            nb_set_load(i, bytes[op], h & 7, (h >> 3) & 7, (h >> 6) & 7);
         }
     } else if (h >= 0x6000 && h < 0x9000) { /* immediate offset: word, byte, halfword */
+        int bytes = h < 0x7000 ? 4 : h < 0x8000 ? 1 : 2;
         if (h & 0x0800) {
-            nb_set_load(i, h & 7, (h >> 3) & 7, -1);
+            nb_set_load(i, bytes, h & 7, (h >> 3) & 7, -1);
         } else {
-            nb_set_store(i, (h >> 3) & 7, -1);
+            nb_set_store(i, bytes, (h >> 3) & 7, -1);
         }
     } else if ((h & 0xF000) == 0x9000) { /* SP relative */
         if (h & 0x0800) {
-            nb_set_load(i, (h >> 8) & 7, 13, -1);
+            nb_set_load(i, 4, (h >> 8) & 7, 13, -1);
         } else {
-            nb_set_store(i, 13, -1);
+            nb_set_store(i, 4, 13, -1);
         }
     } else if ((h & 0xF600) == 0xB400) { /* PUSH, POP */
-        nb_set_multiple(i, nb_count_bits(h & 0x1FF));
+        nb_set_multiple(i, (h & 0x0800) != 0, nb_count_bits(h & 0x1FF));
     } else if ((h & 0xF000) == 0xC000) { /* STM, LDM */
-        nb_set_multiple(i, nb_count_bits(h & 0xFF));
+        nb_set_multiple(i, (h & 0x0800) != 0, nb_count_bits(h & 0xFF));
     } else if ((h & 0xFF87) == 0x4780) { /* BLX Rm */
         nb_set(i, NB_KIND_CALL, NB_CYCLES_BRANCH);
     } else if ((h & 0xFF00) == 0x4700 || (h & 0xF500) == 0xB100 || /* BX; CBZ, CBNZ */
@@ -132,8 +144,10 @@ static void nb_decode_fpu(struct nb_instruction *i, uint32_t h, uint32_t l) {
         nb_set(i, NB_KIND_FPU, NB_CYCLES_FPU_PAIR);
     } else if ((h & 0xFF20) == 0xED00) { /* VLDR, VSTR */
         nb_set(i, NB_KIND_FPU, NB_CYCLES_FPU_LOAD + is_double);
+        nb_move(i, (h & 0x10) != 0, is_double ? 8 : 4);
     } else if ((h & 0xFE00) == 0xEC00) { /* VLDM, VSTM, VPUSH, VPOP */
         nb_set(i, NB_KIND_FPU, NB_CYCLES_MULTIPLE + (int)(l & 0xFF));
+        nb_move(i, (h & 0x10) != 0, 4 * (int)(l & 0xFF));
     } else if ((l & 0x10) != 0) { /* VMOV to or from a core register, VMRS */
         nb_set(i, NB_KIND_FPU, NB_CYCLES_FPU);
     } else {
@@ -150,16 +164,19 @@ static void nb_decode_fpu(struct nb_instruction *i, uint32_t h, uint32_t l) {
 /* 32-bit Thumb: DDI 0403E, A5.3. */
 static void nb_decode_wide(struct nb_instruction *i, uint32_t h, uint32_t l) {
     int base = (int)(h & 15);
+    bool load = (h & 0x10) != 0;
     if ((h & 0xEC00) == 0xEC00) {
         nb_decode_fpu(i, h, l);
     } else if ((h & 0xFE40) == 0xE800) { /* STM, LDM */
-        nb_set_multiple(i, nb_count_bits(l));
+        nb_set_multiple(i, load, nb_count_bits(l));
     } else if ((h & 0xFFF0) == 0xE8D0 && (l & 0xFFE0) == 0xF000) { /* TBB, TBH */
         nb_set(i, NB_KIND_BRANCH, NB_CYCLES_TABLE_BRANCH);
+        nb_move(i, true, (l & 0x10) != 0 ? 2 : 1);
     } else if ((h & 0xFFE0) == 0xE840 || (h & 0xFFE0) == 0xE8C0) { /* exclusive */
         nb_set(i, NB_KIND_MULTIPLE, NB_CYCLES_EXCLUSIVE);
+        nb_move(i, load, 4);
     } else if ((h & 0xFE40) == 0xE840) { /* LDRD, STRD */
-        nb_set_multiple(i, 2);
+        nb_set_multiple(i, load, 2);
     } else if ((h & 0xF800) == 0xF000 && (l & 0x8000) != 0) {
         if ((l & 0x5000) == 0x5000) { /* BL */
             nb_set(i, NB_KIND_CALL, NB_CYCLES_BRANCH);
@@ -171,14 +188,15 @@ static void nb_decode_wide(struct nb_instruction *i, uint32_t h, uint32_t l) {
     } else if ((h & 0xFE00) == 0xF800) { /* single loads and stores */
         bool immediate = (h & 0x0080) != 0 || (l & 0x0800) != 0;
         int offset = immediate ? -1 : (int)(l & 15);
-        if ((h & 0x0010) == 0) {
-            nb_set_store(i, base, offset);
+        int bytes = 1 << ((h >> 5) & 3);
+        if (!load) {
+            nb_set_store(i, bytes, base, offset);
         } else if ((l >> 12) == 15 && (h & 0x0060) != 0x0040) { /* PLD, PLI */
             nb_set(i, NB_KIND_ALU, NB_CYCLES_ALU);
         } else if (base == 15) { /* literal */
-            nb_set_load(i, (int)(l >> 12), -1, -1);
+            nb_set_load(i, bytes, (int)(l >> 12), -1, -1);
         } else {
-            nb_set_load(i, (int)(l >> 12), base, offset);
+            nb_set_load(i, bytes, (int)(l >> 12), base, offset);
         }
     } else if ((h & 0xFFD0) == 0xFB90) { /* SDIV, UDIV */
         nb_set(i, NB_KIND_DIVIDE, NB_CYCLES_DIVIDE);
@@ -187,8 +205,9 @@ static void nb_decode_wide(struct nb_instruction *i, uint32_t h, uint32_t l) {
 
 /* Decodes one instruction: `bytes` are its 2 or 4 bytes, little endian. */
 static struct nb_instruction nb_decode(const uint8_t *bytes, uint32_t size) {
-    struct nb_instruction i = {NB_KIND_ALU, NB_CYCLES_ALU, NB_CYCLES_ALU, -1, -1, -1, size == 2,
-                               false};
+    struct nb_instruction i = {.kind = NB_KIND_ALU, .cycles = NB_CYCLES_ALU,
+                               .pipelined = NB_CYCLES_ALU, .base = -1, .offset = -1,
+                               .result = -1, .narrow = size == 2};
     uint32_t high = bytes[0] | (uint32_t)bytes[1] << 8;
     if (size == 2) {
         nb_decode_narrow(&i, high);

@@ -40,7 +40,7 @@ def read(options: Table | None) -> FullyConnected:
     )
 
 
-def _multipliers(graph: Graph, op: Operator, channels: int) -> list[tuple[int, int]]:
+def multipliers(graph: Graph, op: Operator, channels: int) -> list[tuple[int, int]]:
     weights = graph.input(op, 1)
     found = convolution_multipliers(graph, op, weights, channels, axis=0)
     assert weights.quantization is not None
@@ -72,7 +72,7 @@ def check(graph: Graph, op: Operator) -> None:
             op, f"{source.elements} input elements are no multiple of {weights.shape[1]}", 0
         )
     read_bias(graph, op, weights.shape[0])
-    _multipliers(graph, op, weights.shape[0])
+    multipliers(graph, op, weights.shape[0])
 
 
 def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
@@ -108,7 +108,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
             "requantization": requantization(
                 folded,
                 np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-                _multipliers(graph, op, channels),
+                multipliers(graph, op, channels),
                 out_q.zero_points[0],
                 activation_range(a.activation, out_q),
             ),

@@ -1,0 +1,71 @@
+"""What a firmware's flash holds, by kind, from the symbols of its ELF file."""
+
+import re
+from dataclasses import dataclass
+
+from deploy.codegen import Compilation
+from deploy.elf import Elf
+from deploy.errors import DeployError
+
+_CONSTANT = re.compile(r"nb_(\d{3,})_(\w+)")
+# Operators with weights: which axis of them are the output channels.
+_WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+TABLE_BYTES_A_CHANNEL = 9  # bias, multiplier and shift: what no integer engine does without
+
+
+@dataclass(frozen=True)
+class FlashUse:
+    """Bytes.
+
+    Attributes:
+        code: all that is neither weights nor tables: instructions, vectors, parameters, other
+            constants, alignment, and the harness that talks to the host.
+        tables: bias, multipliers, shifts and look-up tables.
+        weights: the weights as they are stored.
+        beyond: the total less the weights' own bytes, as the .tflite file has them, and less 9
+            bytes for every output channel.
+        total: everything in flash.
+    """
+
+    code: int
+    tables: int
+    weights: int
+    beyond: int
+    total: int
+
+
+def measure_flash(elf: Elf, compilation: Compilation) -> FlashUse:
+    """Sizes of a firmware.
+
+    Raises:
+        DeployError: the firmware is not of this compilation.
+    """
+    kinds: dict[str, str] = {}
+    own = channels = 0
+    for number, layer in enumerate(compilation.flow.layers):
+        for field, constant in layer.constants():
+            kinds[f"nb_{number:03d}_{field}"] = constant.kind
+    graph = compilation.flow.graph
+    for op in graph.operators:
+        if op.kind in _WEIGHTED:
+            weights = graph.input(op, 1)
+            own += weights.bytes
+            channels += weights.shape[_WEIGHTED[op.kind]]
+    sizes = {"weights": 0, "tables": 0}
+    for symbol in elf.symbols.values():
+        if not symbol.is_function and _CONSTANT.fullmatch(symbol.name):
+            if symbol.name not in kinds:
+                raise DeployError(f"{elf.path} has {symbol.name}: it is not of this compilation")
+            sizes[kinds[symbol.name]] += symbol.size
+    total = sum(
+        section.size
+        for section in elf.sections
+        if section.loaded and section.bits and section.name != ".stack"
+    )
+    return FlashUse(
+        code=total - sizes["weights"] - sizes["tables"],
+        tables=sizes["tables"],
+        weights=sizes["weights"],
+        beyond=total - own - TABLE_BYTES_A_CHANNEL * channels,
+        total=total,
+    )

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from deploy.bench.exact import equals_interpreter
 from deploy.bench.flash import FlashUse, measure_flash
 from deploy.bench.profile import function_rows, layer_rows, outside_share
 from deploy.build import BuildResult, build_firmware
@@ -17,7 +18,7 @@ from deploy.emulate import QemuSession
 from deploy.emulate.qemu import PLUGIN
 from deploy.errors import DeployError
 from deploy.targets import Target
-from deploy.tflm import TflmModel, tflm_available
+from deploy.tflm import tflm_available
 
 __all__ = ["FlashUse", "Settings", "bench_model"]
 
@@ -85,7 +86,7 @@ def bench_model(data: bytes, name: str, target: Target, settings: Settings) -> d
     reason = tflm_available()
     exact = None
     if reason is None:
-        exact = _equal(data, items, outputs, len(compilation.original.outputs))
+        exact = equals_interpreter(data, compilation.original, items, outputs)
     return _record(
         compilation, target, settings, built, counts, start_up, memory.stack_used, exact, reason,
         measure_flash(Elf(firmware), compilation), emulator,
@@ -105,19 +106,6 @@ def random_inputs(compilation: Compilation, count: int, seed: int) -> list[list[
             arrays.append(raw.view(np.dtype(tensor.dtype.numpy)).reshape(tensor.shape))
         items.append(arrays)
     return items
-
-
-def _equal(
-    data: bytes, items: list[list[np.ndarray]], answers: list[bytes], outputs: int
-) -> bool:
-    """Whether the interpreter's outputs, end to end, are the same bytes for every item."""
-    interpreter = TflmModel(data)
-    for arrays, answer in zip(items, answers, strict=True):
-        interpreter.invoke_all(arrays)
-        expected = b"".join(interpreter.output(index).tobytes() for index in range(outputs))
-        if expected != answer:
-            return False
-    return True
 
 
 def _record(

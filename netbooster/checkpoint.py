@@ -72,7 +72,12 @@ def state_digest(state: dict[str, Tensor]) -> str:
 
 def portable_state(model: nn.Module) -> dict[str, Tensor]:
     """The ``state_dict`` on the CPU, in torch's default memory format."""
-    return {name: t.detach().cpu().contiguous().clone() for name, t in model.state_dict().items()}
+    return copies(model.state_dict())
+
+
+def copies(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a ``state_dict``, on the CPU, in torch's default memory format."""
+    return {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], path: Path, remedy: str) -> None:
@@ -152,9 +157,18 @@ class RunStore:
         if not self.checkpoint_path.is_file():
             self._cut_metrics(0)
             return None
+        state = self.read()
+        self._cut_metrics(state["metrics_bytes"])
+        return state
+
+    def read(self) -> dict[str, Any]:
+        """The resume state of this recipe; changes nothing.
+
+        Raises:
+            NetBoosterError: missing, damaged or of another recipe.
+        """
         state = load_torch(self.checkpoint_path, self.remedy)
         self.check_identity(state, self.checkpoint_path)
-        self._cut_metrics(state["metrics_bytes"])
         return state
 
     def check_identity(self, content: dict[str, Any], path: Path) -> None:

@@ -56,7 +56,7 @@ def contraction_error(giant: nn.Module, contracted: nn.Module, inputs: torch.Ten
     """Largest difference of the outputs over the largest output, both networks in eval mode.
 
     Args:
-        inputs: one batch [N, C, H, W], of the networks' device and dtype.
+        inputs: one batch [N, C, H, W] on the networks' device; each gets it in its own dtype.
     """
     expected, actual = _evaluate(giant, inputs).double(), _evaluate(contracted, inputs).double()
     largest = float(expected.abs().max())
@@ -151,9 +151,10 @@ def _absorb(
 def _evaluate(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
     modes = {module: module.training for module in model.modules()}
     model.eval()
+    dtype = next((p.dtype for p in model.parameters()), inputs.dtype)
     try:
         with torch.no_grad():
-            output: torch.Tensor = model(inputs)
+            output: torch.Tensor = model(inputs.to(dtype))
             return output
     finally:
         for module, training in modes.items():

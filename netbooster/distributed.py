@@ -9,7 +9,7 @@ import atexit
 import io
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from netbooster.errors import NetBoosterError
+from netbooster.errors import EchoedError, NetBoosterError
 
 #: How long the others wait while rank 0 evaluates or writes.
 _PATIENCE = timedelta(hours=2)
@@ -138,26 +138,60 @@ def all_sum(world: World, value: Tensor) -> Tensor:
 
 
 def from_writer(world: World, value: Any) -> Any:
-    """Rank 0's ``value``, in every process."""
+    """Rank 0's ``value``, in every process: plain values and tensors."""
+    return on_writer(world, lambda: value)
+
+
+def on_writer(world: World, produce: Callable[[], Any]) -> Any:
+    """Run ``produce`` in rank 0 alone and give what it returns to every process.
+
+    So files are read in one place: other machines need not have them.
+
+    Args:
+        produce: returns plain values and tensors.
+
+    Raises:
+        NetBoosterError: ``produce`` raised it (:class:`EchoedError` in the other processes).
+    """
     if not world.distributed:
-        return value
-    box = [value]
+        return produce()
+    answer: dict[str, Any] = {}
+    failure: NetBoosterError | None = None
+    if world.writes:
+        try:
+            answer = {"value": produce()}
+        except NetBoosterError as error:
+            failure, answer = error, {"error": str(error)}
+    box: list[Any] = [_pack(answer)]
     with lost_workers(world):
         dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-    return box[0]
+    if failure is not None:
+        raise failure
+    answer = answer if world.writes else _unpack(box[0])
+    if "error" in answer:
+        raise EchoedError(answer["error"])
+    return answer["value"]
 
 
 def gather(world: World, value: Any) -> list[Any]:
     """The ``value`` of every process by rank, in every process: plain values and tensors."""
     if not world.distributed:
         return [value]
-    # As bytes: torch's own way of sending objects fails on tensors inside them.
-    stream = io.BytesIO()
-    torch.save(value, stream)
     boxes: list[Any] = [None] * world.size
     with lost_workers(world):
-        dist.all_gather_object(boxes, stream.getvalue())
-    return [torch.load(io.BytesIO(box), weights_only=True) for box in boxes]
+        dist.all_gather_object(boxes, _pack(value))
+    return [_unpack(box) for box in boxes]
+
+
+def _pack(value: Any) -> bytes:
+    # torch's own way of sending objects fails on tensors inside them
+    stream = io.BytesIO()
+    torch.save(value, stream)
+    return stream.getvalue()
+
+
+def _unpack(content: bytes) -> Any:
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 @contextmanager

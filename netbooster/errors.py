@@ -6,3 +6,7 @@ class NetBoosterError(Exception):
 
     The command line prints it without a traceback and ends with exit code 2.
     """
+
+
+class EchoedError(NetBoosterError):
+    """The error of a `torchrun`'s writing process, raised in the others, which need not say it."""

@@ -18,7 +18,7 @@ from torch import nn
 from netbooster.errors import NetBoosterError
 from netbooster.expanded import EXPANDED, BlockType, ExpandedConv, ExpandedLinear
 from netbooster.initialization import initialize_conv, initialize_linear
-from netbooster.tracing import ACTIVATIONS, Step, repeated_names, trace_steps
+from netbooster.tracing import Step, repeated_names, trace_steps
 
 CandidateKind = Literal["block", "pointwise", "mlp"]
 
@@ -156,17 +156,17 @@ def _all_candidates(steps: list[Step]) -> list[Candidate]:
 def _describe(step: Step) -> Candidate | None:
     """What a layer is to expansion, None if it cannot grow."""
     layer = step.module
-    if step.name is None:
+    if step.name is None or not step.called:
         return None
-    if isinstance(layer, nn.Conv2d):
+    # Not their subclasses: the contracted network gets back a layer of the original's class.
+    if type(layer) is nn.Conv2d:
         if layer.kernel_size != (1, 1) or layer.groups != 1 or layer.padding_mode != "zeros":
             return None
         bn = step.only_reader()
         if bn is None or not isinstance(bn.module, nn.BatchNorm2d | nn.SyncBatchNorm):
             return None
-        act = bn.only_reader()
-        activation = None if act is None else act.activation
-        after = None if act is None or activation is None else _next_layer(act)
+        activation, act = bn.activated() or (None, None)
+        after = None if act is None else _next_layer(act)
         opens = (
             after is not None
             and isinstance(after.module, nn.Conv2d)
@@ -174,11 +174,11 @@ def _describe(step: Step) -> Candidate | None:
             and layer.stride == (1, 1)
         )
         return Candidate(step.name, "block" if opens else "pointwise", bn.name, activation)
-    if isinstance(layer, nn.Linear):
-        act = step.only_reader()
-        after = None if act is None or act.activation is None else _next_layer(act)
-        if act is not None and after is not None and isinstance(after.module, nn.Linear):
-            return Candidate(step.name, "mlp", None, act.activation)
+    if type(layer) is nn.Linear:
+        activation, act = step.activated() or (None, None)
+        after = None if act is None else _next_layer(act)
+        if after is not None and isinstance(after.module, nn.Linear):
+            return Candidate(step.name, "mlp", None, activation)
     return None
 
 
@@ -268,6 +268,11 @@ def _named(
 
 
 def _why_not(name: str, module: nn.Module, inside: int) -> str:
+    if isinstance(module, nn.Conv2d | nn.Linear) and type(module) not in (nn.Conv2d, nn.Linear):
+        return (
+            f"layer '{name}' is a {type(module).__name__}; only plain Conv2d and Linear layers can "
+            "grow, whose class contraction can give back"
+        )
     if isinstance(module, nn.Conv2d):
         if module.kernel_size != (1, 1) or module.groups != 1:
             return (
@@ -286,7 +291,6 @@ def _why_not(name: str, module: nn.Module, inside: int) -> str:
 def _replace(giant: nn.Module, candidate: Candidate, config: ExpansionConfig) -> None:
     layer = giant.get_submodule(candidate.name)
     activation = candidate.activation if candidate.activation is not None else nn.ReLU()
-    assert isinstance(activation, ACTIVATIONS)
     block: ExpandedConv | ExpandedLinear
     if isinstance(layer, nn.Linear):
         block = ExpandedLinear(layer, ratio=config.ratio, activation=activation)

@@ -33,6 +33,17 @@ Draw = Callable[[Sequence[float]], float]
 """A choice among factors."""
 
 
+#: Tensors of a block that have its inner channels, with the axis on which they lie.
+_INNER = (
+    ("project.conv.weight", 1),
+    *(
+        (f"{layer}.{tensor}", 0)
+        for layer in ("expand", "depthwise")
+        for tensor in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
+    ),
+)
+
+
 class SlicedConv2d(nn.Conv2d):
     """A convolution of which the first ``active`` output channels compute.
 
@@ -153,23 +164,27 @@ class NetAugNetwork(nn.Module):
         self._activate(draw if widths else first, draw, moving=False)
 
     @torch.no_grad()
-    def sort_channels(self) -> None:
+    def sort_channels(self, average: dict[str, Tensor] | None = None) -> None:
         """Bring each block's inner channels into descending order of importance.
 
         Importance is the L1 norm of the weights that read the channel. No output changes but by
         rounding where the widest network is active; in the base network other channels may be.
+        The optimizer's momentum stays where it is, as in the released code.
+
+        Args:
+            average: a moving average of this module's weights, which is brought into the same
+                order: it averages channels, not places.
         """
-        for block in self._blocks():
+        own = self.state_dict()
+        for name, block in self.network.blocks.named_children():
+            assert isinstance(block, InvertedResidual)
             if block.expand is None:
                 continue  # its inner channels are the layer's before it
             order = block.project.conv.weight.abs().sum((0, 2, 3)).argsort(descending=True)
-            _permute(block.project.conv.weight, 1, order)
-            for layer in (block.depthwise, block.expand):
-                _permute(layer.conv.weight, 0, order)
-                bn = layer.bn
-                assert bn.running_mean is not None and bn.running_var is not None
-                for tensor in (bn.weight, bn.bias, bn.running_mean, bn.running_var):
-                    _permute(tensor, 0, order)
+            for state in (own, average or {}):
+                for key, axis in _INNER:
+                    if (tensor := state.get(f"network.blocks.{name}.{key}")) is not None:
+                        tensor.copy_(tensor.index_select(axis, order))
 
     def export(self) -> nn.Module:
         """The base network, of its original class, with the first channels' weights."""
@@ -267,13 +282,17 @@ class NetAugLoss(Objective):
         self.epoch_steps = max(1, epoch_steps)
         self._loss = CrossEntropy(label_smoothing)
 
+    def begin_step(self, model: nn.Module, step: int, average: dict[str, Tensor] | None) -> None:
+        assert isinstance(model, NetAugNetwork)
+        early = step < self.width_steps
+        if self.config.sort_channels and early and step % self.epoch_steps == 0:
+            model.sort_channels(average)
+
     def __call__(
         self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
         assert isinstance(model, NetAugNetwork)
         widths = step < self.width_steps
-        if self.config.sort_channels and widths and step % self.epoch_steps == 0:
-            model.sort_channels()
         model.set_base()
         base, logits = self._loss(model, inputs, labels, step)
         model.set_random(self.generator(step), widths=widths)
@@ -312,7 +331,3 @@ def _replace(layer: ConvBnAct, in_channels: int, out_channels: int) -> None:
 def _set_active(layer: ConvBnAct, channels: int) -> None:
     assert isinstance(layer.conv, SlicedConv2d)
     layer.conv.active = channels
-
-
-def _permute(tensor: Tensor, axis: int, order: Tensor) -> None:
-    tensor.copy_(tensor.index_select(axis, order))

@@ -6,11 +6,23 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from netbooster.checkpoint import FORMAT, portable_state, save_torch
+from netbooster.checkpoint import FORMAT, copies, portable_state, save_torch
 
 
 class Objective(ABC):
     """Loss of one batch. Keeps no state of its own that a resumed run would miss."""
+
+    def begin_step(  # noqa: B027 - most have nothing to do
+        self, model: nn.Module, step: int, average: dict[str, Tensor] | None
+    ) -> None:
+        """What comes once before an optimizer step, however many parts its batch has.
+
+        Args:
+            model: the network itself, not what wraps it for many processes.
+            step: optimizer steps done so far, through all phases.
+            average: the ``state_dict`` of the moving average of the weights, where there is one;
+                who moves weights moves those as well.
+        """
 
     @abstractmethod
     def __call__(
@@ -54,12 +66,16 @@ class RouteRecorder(Objective):
         self.folder = folder
         self.steps = steps
 
+    def begin_step(self, model: nn.Module, step: int, average: dict[str, Tensor] | None) -> None:
+        if step in self.steps:
+            state = portable_state(model) if average is None else copies(average)
+            content = {"format": FORMAT, "step": step, "state_dict": state}
+            save_torch(route_file(self.folder, step), content)
+        self.objective.begin_step(model, step, average)
+
     def __call__(
         self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
-        if step in self.steps:
-            content = {"format": FORMAT, "step": step, "state_dict": portable_state(model)}
-            save_torch(route_file(self.folder, step), content)
         return self.objective(model, inputs, labels, step)
 
 

@@ -2,65 +2,81 @@
 
 ``runs/<name>/`` gets ``recipe.toml`` (resolved) and a folder for each arm:
 
-- ``vanilla/``: ``metrics.jsonl``, ``checkpoint.pt`` and the finished network, ``contracted.pt``;
+- ``vanilla/`` (or the method's name): ``metrics.jsonl``, ``checkpoint.pt`` and the finished
+  network, ``contracted.pt``;
 - ``boosted/``: the same, with the giant at the end of its own phase as ``giant.pt``.
 
 Both arms' ``contracted.pt`` have one format, so later stages treat them alike. A stage that finds
-its own finished artifact skips itself with a line that says so; accuracies are shares, 0..1.
+its own finished artifact skips itself with a line that says so; accuracies are shares, 0..1. Under
+`torchrun` every process calls the same stages, and rank 0 alone reads, writes and evaluates.
 """
 
+import copy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from netbooster.checkpoint import (
-    FORMAT,
-    RunStore,
-    load_state,
-    load_torch,
-    portable_state,
-    save_torch,
-    state_digest,
+from netbooster.artifacts import (
+    build_giant,
+    build_network,
+    is_finished,
+    load_contracted,
+    load_giant,
+    open_store,
+    percents,
+    save_network,
+    total_steps,
 )
-from netbooster.contraction import (
-    contract,
-    contraction_error,
-    enlarge_kernels,
-    enlarged_kernels,
-)
+from netbooster.checkpoint import RunStore, load_state, load_torch, portable_state, state_digest
+from netbooster.contraction import contract, contraction_error, enlarged_kernels
 from netbooster.data import Dataset, load_dataset
-from netbooster.distributed import World, barrier, open_device
+from netbooster.distributed import World, barrier, on_writer, open_device
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate_splits
-from netbooster.expansion import ExpansionConfig, expand
-from netbooster.models import build_model
+from netbooster.methods import Arm, prepare_boosted, prepare_plain
+from netbooster.objective import CrossEntropy
+from netbooster.phases import netbooster_phases, vanilla_phases
 from netbooster.progress import Reporter
-from netbooster.recipe import Recipe, save_recipe
-from netbooster.train import (
-    Phase,
-    Trainer,
-    netbooster_phases,
-    reproducible,
-    seed_everything,
-    vanilla_phases,
-)
+from netbooster.recipe import Recipe
+from netbooster.reproducible import reproducible
+from netbooster.train import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+__all__ = [
+    "build_giant",
+    "build_network",
+    "contract_checked",
+    "contract_run",
+    "fit_netbooster",
+    "fit_vanilla",
+    "load_contracted",
+    "load_giant",
+    "train_boosted",
+    "train_netbooster",
+    "train_plain",
+    "train_vanilla",
+]
+
 MAX_CONTRACTION_ERROR = 1e-4
 """Largest relative difference between the linearized giant and the contracted network."""
+MAX_MERGING_ERROR = 1e-9
+"""The same in float64, where rounding is no excuse."""
 CONTRACTION_IMAGES = 64
 """Validation images on which that difference is measured."""
 
 
-def train_vanilla(
+def train_plain(
     recipe: Recipe, run_dir: Path, *, device: str = "cpu", console: "Console | None" = None
 ) -> Path:
-    """Train the baseline; resumes after a kill.
+    """Train a network that keeps its form by the recipe's method (vanilla where it names none).
+
+    Resumes after a kill. Networks that it builds on must be there: see ``arms.train_method``.
 
     Args:
         recipe: what to train.
@@ -69,69 +85,94 @@ def train_vanilla(
         console: where progress is shown; None is silent.
 
     Returns:
-        ``vanilla/contracted.pt``.
+        ``contracted.pt`` in the arm's folder.
 
     Raises:
         NetBoosterError: the folder belongs to another recipe, the loss is not finite, the disk is
-            full.
+            full, another process has died.
     """
     dataset, target, world = load_dataset(recipe.data), *open_device(device)
     reporter = Reporter(console if world.writes else None)
-    store = _open_store(recipe, dataset, run_dir, "vanilla", world)
+    arm = recipe.arm
+    label = recipe.name if recipe.method else arm
+    store = open_store(recipe, dataset, run_dir, arm, world)
     path = store.directory / "contracted.pt"
-    if _is_finished(path, store, recipe, dataset, "vanilla"):
-        reporter.say(f"vanilla: finished, skipped ({path})")
-        barrier(world)
+    if is_finished(path, store, recipe, dataset, arm, world=world):
+        reporter.say(f"{label}: finished, skipped ({path})")
         return path
     with reproducible(target, recipe.train.threads):
-        model = fit_vanilla(
-            recipe, dataset, device=target, store=store, reporter=reporter, world=world
-        )
-        if world.writes:
+        parts = prepare_plain(recipe, dataset, run_dir, store, target, world)
+        trainer = _trainer(parts, recipe, dataset, target, store, reporter, world)
+        for phase in vanilla_phases(recipe, total_steps(recipe, dataset)):
+            trainer.train_steps(phase)
+
+        def save() -> None:
+            model = parts.finish(trainer.result())
             accuracy = evaluate_splits(model, dataset, device=target)
-            _save_network(path, model, recipe, dataset, "vanilla", {"accuracy": accuracy})
-            reporter.say(f"vanilla: {_percents(accuracy)} -> {path}")
-    barrier(world)
+            save_network(path, model, recipe, dataset, arm, {"accuracy": accuracy})
+            reporter.say(f"{label}: {percents(accuracy)} -> {path}")
+
+        on_writer(world, save)
     return path
 
 
-def train_netbooster(
+def train_vanilla(
     recipe: Recipe, run_dir: Path, *, device: str = "cpu", console: "Console | None" = None
+) -> Path:
+    """The baseline of a recipe that names no method; as :func:`train_plain`."""
+    plain = recipe.model_copy(update={"method": None})
+    return train_plain(plain, run_dir, device=device, console=console)
+
+
+def train_boosted(
+    recipe: Recipe,
+    run_dir: Path,
+    *,
+    device: str = "cpu",
+    console: "Console | None" = None,
+    giant_only: bool = False,
 ) -> Path:
     """Expand, train the giant, linearize it (PLT); resumes after a kill.
 
     Writes ``boosted/giant.pt`` when the giant's phase ends. Arguments and errors are those of
-    :func:`train_vanilla`.
+    :func:`train_plain`.
+
+    Args:
+        giant_only: stop there; a later call goes on.
 
     Returns:
         ``boosted/checkpoint.pt``, from which :func:`contract_run` goes on.
     """
     dataset, target, world = load_dataset(recipe.data), *open_device(device)
     reporter = Reporter(console if world.writes else None)
-    store = _open_store(recipe, dataset, run_dir, "boosted", world)
+    store = open_store(recipe, dataset, run_dir, "boosted", world)
+    label = f"{recipe.name}: " if recipe.method else ""
+    path = store.directory / "giant.pt"
+    if giant_only and is_finished(path, store, recipe, dataset, "boosted", world=world):
+        reporter.say(f"{label}giant finished, skipped ({path})")
+        return store.checkpoint_path
 
     def save_giant(giant: nn.Module) -> None:
         accuracy = evaluate_splits(giant, dataset, device=target)
-        path = store.directory / "giant.pt"
-        extra = {
-            "accuracy": accuracy,
-            "expansion": recipe.netbooster.expansion.model_dump(mode="json"),
-        }
-        _save_network(path, giant, recipe, dataset, "boosted", extra)
-        reporter.say(f"giant: {_percents(accuracy)} -> {path}")
+        expansion = recipe.netbooster.expansion.model_dump(mode="json")
+        extra = {"accuracy": accuracy, "expansion": expansion}
+        save_network(path, giant, recipe, dataset, "boosted", extra)
+        reporter.say(f"{label}giant: {percents(accuracy)} -> {path}")
 
     with reproducible(target, recipe.train.threads):
-        fit_netbooster(
-            recipe,
-            dataset,
-            device=target,
-            store=store,
-            reporter=reporter,
-            world=world,
-            on_giant=save_giant if world.writes else None,
-        )
+        parts = prepare_boosted(recipe, dataset, run_dir, target, world)
+        trainer = _trainer(parts, recipe, dataset, target, store, reporter, world)
+        _train_giant_and_plt(trainer, recipe, save_giant, giant_only=giant_only)
     barrier(world)
     return store.checkpoint_path
+
+
+def train_netbooster(
+    recipe: Recipe, run_dir: Path, *, device: str = "cpu", console: "Console | None" = None
+) -> Path:
+    """The boosted arm of a recipe that names no method; as :func:`train_boosted`."""
+    plain = recipe.model_copy(update={"method": None})
+    return train_boosted(plain, run_dir, device=device, console=console)
 
 
 def contract_run(
@@ -148,13 +189,19 @@ def contract_run(
         NetBoosterError: PLT has not ended, a layer cannot be merged exactly, or the contracted
             network differs by more than 1e-4.
     """
-    reporter = Reporter(console)
-    dataset, target = load_dataset(recipe.data), open_device(device)[0]
-    store = _open_store(recipe, dataset, run_dir, "boosted", World())
+    target, world = open_device(device)
+    reporter = Reporter(console if world.writes else None)
+    on_writer(world, lambda: _contract_run(recipe, run_dir, target, reporter))
+    return run_dir / "boosted" / "contracted.pt"
+
+
+def _contract_run(recipe: Recipe, run_dir: Path, target: torch.device, reporter: Reporter) -> None:
+    dataset = load_dataset(recipe.data)
+    store = open_store(recipe, dataset, run_dir, "boosted")
     path = store.directory / "contracted.pt"
     state = load_torch(store.checkpoint_path, "run `netbooster train` first")
     store.check_identity(state, store.checkpoint_path)
-    end = netbooster_phases(recipe, _total_steps(recipe, dataset))[-1].end
+    end = netbooster_phases(recipe, total_steps(recipe, dataset))[-1].end
     if state["step"] != end:
         raise NetBoosterError(
             f"{store.checkpoint_path}: training is at step {state['step']} of {end}; run "
@@ -163,9 +210,10 @@ def contract_run(
     giant = build_giant(recipe, dataset)
     weights = state["average"] or state["model"]
     load_state(giant, weights, store.checkpoint_path, store.remedy)
-    if _is_finished(path, store, recipe, dataset, "boosted", state_digest(portable_state(giant))):
+    digest = state_digest(portable_state(giant))
+    if is_finished(path, store, recipe, dataset, "boosted", giant_digest=digest):
         reporter.say(f"contract: finished, skipped ({path})")
-        return path
+        return
     with reproducible(target, recipe.train.threads):
         contracted, error = contract_checked(giant, dataset)
         accuracy = evaluate_splits(contracted.to(target), dataset, device=target)
@@ -175,75 +223,18 @@ def contract_run(
     giant_path = store.directory / "giant.pt"
     if giant_path.is_file():
         extra["giant_accuracy"] = load_torch(giant_path, store.remedy)["accuracy"]
-    digest = state_digest(portable_state(giant))
-    _save_network(path, contracted, recipe, dataset, "boosted", extra, digest)
-    reporter.say(f"contract: relative error {error:.1e}, {_percents(accuracy)} -> {path}")
-    return path
-
-
-def load_contracted(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """A finished network in eval mode on the CPU, and everything else that its file holds.
-
-    Args:
-        path: ``vanilla/contracted.pt`` or ``boosted/contracted.pt``.
-
-    Raises:
-        NetBoosterError: missing, damaged, or not the network that it names.
-    """
-    remedy = "run `netbooster train` and `netbooster contract` again"
-    meta = load_torch(path, remedy)
-    model = _network(meta)
-    enlarge_kernels(model, meta.get("enlarged_kernels", {}))
-    load_state(model, meta.pop("state_dict"), path, remedy)
-    return model.eval(), meta
-
-
-def load_giant(path: Path) -> tuple[nn.Module, dict[str, Any]]:
-    """``giant.pt`` as an expanded network (alpha 0) in eval mode, and its other entries."""
-    remedy = "run `netbooster train` again"
-    meta = load_torch(path, remedy)
-    config = ExpansionConfig.model_validate(meta["expansion"])
-    shape = meta["preprocess"]
-    example = torch.zeros(1, shape["channels"], shape["resolution"], shape["resolution"])
-    model = expand(_network(meta), config, example_input=example)
-    load_state(model, meta.pop("state_dict"), path, remedy)
-    return model.eval(), meta
-
-
-def build_network(recipe: Recipe, dataset: Dataset) -> nn.Module:
-    """The recipe's network, freshly initialized from its seed; both arms start from it."""
-    seed_everything(recipe.seed)
-    return build_model(
-        recipe.model.name,
-        num_classes=len(dataset.labels),
-        resolution=dataset.preprocess.resolution,
-        channels=dataset.preprocess.channels,
-    )
-
-
-def build_giant(recipe: Recipe, dataset: Dataset) -> nn.Module:
-    """The expanded network, freshly initialized."""
-    shape = dataset.preprocess
-    example = torch.zeros(1, shape.channels, shape.resolution, shape.resolution)
-    network = build_network(recipe, dataset)
-    return expand(network, recipe.netbooster.expansion, example_input=example)
+    save_network(path, contracted, recipe, dataset, "boosted", extra, giant_digest=digest)
+    reporter.say(f"contract: relative error {error:.1e}, {percents(accuracy)} -> {path}")
 
 
 def fit_vanilla(
-    recipe: Recipe,
-    dataset: Dataset,
-    *,
-    device: torch.device,
-    store: RunStore | None = None,
-    reporter: Reporter | None = None,
-    world: World | None = None,
+    recipe: Recipe, dataset: Dataset, *, device: torch.device, store: RunStore | None = None
 ) -> nn.Module:
     """Train the baseline to its end, in memory where ``store`` is None; returns it."""
-    phases = vanilla_phases(recipe, _total_steps(recipe, dataset))
-    network = build_network(recipe, dataset)
-    trainer = _trainer(network, recipe, dataset, device, store, reporter, world)
-    trainer.resume()
-    _run_phases(trainer, phases)
+    arm = Arm(build_network(recipe, dataset), CrossEntropy(recipe.train.label_smoothing))
+    trainer = _trainer(arm, recipe, dataset, device, store)
+    for phase in vanilla_phases(recipe, total_steps(recipe, dataset)):
+        trainer.train_steps(phase)
     return trainer.result()
 
 
@@ -253,8 +244,6 @@ def fit_netbooster(
     *,
     device: torch.device,
     store: RunStore | None = None,
-    reporter: Reporter | None = None,
-    world: World | None = None,
     on_giant: Callable[[nn.Module], None] | None = None,
 ) -> nn.Module:
     """Train giant and PLT to their end; returns the linearized giant.
@@ -262,24 +251,18 @@ def fit_netbooster(
     Args:
         on_giant: called with the giant at the end of its own phase (again after a kill there).
     """
-    total = _total_steps(recipe, dataset)
-    phases = netbooster_phases(recipe, total)
-    # The comparison is only fair at equal optimizer steps.
-    assert sum(phase.steps for phase in phases) == total
-    giant = build_giant(recipe, dataset)
-    trainer = _trainer(giant, recipe, dataset, device, store, reporter, world)
-    trainer.resume()
-    _run_phases(trainer, phases[:1])
-    if on_giant is not None and trainer.step == phases[0].end:
-        on_giant(trainer.result())
-    _run_phases(trainer, phases[1:])
+    arm = Arm(build_giant(recipe, dataset), CrossEntropy(recipe.train.label_smoothing))
+    trainer = _trainer(arm, recipe, dataset, device, store)
+    _train_giant_and_plt(trainer, recipe, on_giant)
     return trainer.result()
 
 
 def contract_checked(giant: nn.Module, dataset: Dataset) -> tuple[nn.Module, float]:
     """The contracted network, and its largest relative difference from the linearized giant.
 
-    Both are compared in eval mode on validation images.
+    Both are compared in eval mode on validation images. A giant that has trained for a few steps
+    only may amplify the rounding of float32 beyond any fixed bound; then the comparison in float64
+    decides, and that the contracted network is as near to its result as the giant itself is.
 
     Raises:
         NetBoosterError: a layer cannot be merged, or the difference exceeds 1e-4.
@@ -287,32 +270,54 @@ def contract_checked(giant: nn.Module, dataset: Dataset) -> tuple[nn.Module, flo
     giant = giant.cpu().eval()
     contracted = contract(giant).eval()
     images, _ = next(iter(dataset.split("val", limit=CONTRACTION_IMAGES)))
-    error = contraction_error(giant, contracted, dataset.preprocess.normalize(images.cpu()))
+    inputs = dataset.preprocess.normalize(images.cpu())
+    error = contraction_error(giant, contracted, inputs)
     if not error <= MAX_CONTRACTION_ERROR:  # also refuses nan
-        raise NetBoosterError(
-            f"contracted network {dataset.name}: differs from the linearized giant by {error:.1e} "
-            f"relative, more than {MAX_CONTRACTION_ERROR:g}: it amplifies rounding; train longer "
-            "(train.steps), on larger batches or with a lower netbooster.plt_lr"
-        )
+        exact = copy.deepcopy(giant).double()
+        merging = contraction_error(exact, contract(exact), inputs)
+        rounding = contraction_error(exact, giant, inputs)
+        rounded = contraction_error(exact, contracted, inputs)
+        if not (merging <= MAX_MERGING_ERROR and rounded <= 4 * rounding):
+            raise NetBoosterError(
+                f"contracted network {dataset.name}: differs from the linearized giant by "
+                f"{error:.1e} relative, more than {MAX_CONTRACTION_ERROR:g} (in float64 by "
+                f"{merging:.1e}; the giant's own rounding is {rounding:.1e}): train longer "
+                "(train.steps), on larger batches or with a lower netbooster.plt_lr"
+            )
     return contracted, error
 
 
-def _run_phases(trainer: Trainer, phases: list[Phase]) -> None:
+def _train_giant_and_plt(
+    trainer: Trainer,
+    recipe: Recipe,
+    on_giant: Callable[[nn.Module], None] | None,
+    *,
+    giant_only: bool = False,
+) -> None:
+    total = total_steps(recipe, trainer.dataset)
+    phases = netbooster_phases(recipe, total)
+    # The comparison is only fair at equal optimizer steps.
+    assert sum(phase.steps for phase in phases) == total
     for phase in phases:
         trainer.train_steps(phase)
+        if phase.name == "giant" and on_giant is not None and trainer.step == phase.end:
+            on_writer(trainer.world, partial(on_giant, trainer.result()))
+        if giant_only:
+            return
 
 
 def _trainer(
-    model: nn.Module,
+    arm: Arm,
     recipe: Recipe,
     dataset: Dataset,
     device: torch.device,
     store: RunStore | None,
-    reporter: Reporter | None,
-    world: World | None,
+    reporter: Reporter | None = None,
+    world: World | None = None,
 ) -> Trainer:
-    return Trainer(
-        model,
+    """A trainer that has taken up the store's checkpoint, if there is one."""
+    trainer = Trainer(
+        arm.model,
         dataset,
         recipe.train,
         seed=recipe.seed,
@@ -320,81 +325,7 @@ def _trainer(
         store=store,
         reporter=reporter,
         world=world,
+        objective=arm.objective,
     )
-
-
-def _total_steps(recipe: Recipe, dataset: Dataset) -> int:
-    return recipe.total_steps(dataset.split_size("train"))
-
-
-def _open_store(
-    recipe: Recipe, dataset: Dataset, run_dir: Path, arm: str, world: World
-) -> RunStore:
-    """The arm's store, once its checkpoint is known to be of this recipe."""
-    identity = recipe.identity(arm, dataset.fingerprint())
-    store = RunStore(run_dir / arm, identity, read_only=not world.writes)
-    if store.checkpoint_path.is_file():
-        state = load_torch(store.checkpoint_path, store.remedy)
-        store.check_identity(state, store.checkpoint_path)
-    if world.writes:
-        save_recipe(recipe, run_dir)
-    return store
-
-
-def _is_finished(
-    path: Path, store: RunStore, recipe: Recipe, dataset: Dataset, arm: str, source: str = ""
-) -> bool:
-    """Whether ``path`` holds what this stage would write; another recipe's is refused."""
-    if not path.is_file():
-        return False
-    hashes = load_torch(path, store.remedy)["hashes"]
-    if hashes["recipe"] != recipe.digest(arm, dataset.fingerprint()):
-        raise NetBoosterError(f"{path}: was trained by another recipe; {store.remedy}")
-    return not source or hashes["giant"] == source
-
-
-def _save_network(
-    path: Path,
-    model: nn.Module,
-    recipe: Recipe,
-    dataset: Dataset,
-    arm: str,
-    extra: dict[str, Any],
-    giant_digest: str = "",
-) -> None:
-    state: dict[str, Tensor] = portable_state(model)
-    hashes = {
-        "recipe": recipe.digest(arm, dataset.fingerprint()),
-        "data": dataset.fingerprint(),
-        "checkpoint": state_digest(state),
-    }
-    if giant_digest:
-        hashes["giant"] = giant_digest
-    save_torch(
-        path,
-        {
-            "format": FORMAT,
-            "arm": arm,
-            "model": recipe.model.name,
-            "num_classes": len(dataset.labels),
-            "labels": list(dataset.labels),
-            "preprocess": dataset.preprocess.to_dict(),
-            "steps": _total_steps(recipe, dataset),
-            "state_dict": state,
-            "hashes": hashes,
-            **extra,
-        },
-    )
-
-
-def _network(meta: dict[str, Any]) -> nn.Module:
-    return build_model(
-        meta["model"],
-        num_classes=meta["num_classes"],
-        resolution=meta["preprocess"]["resolution"],
-        channels=meta["preprocess"]["channels"],
-    )
-
-
-def _percents(accuracy: dict[str, float]) -> str:
-    return ", ".join(f"{split} {share:.2%}" for split, share in accuracy.items()) + " accuracy"
+    trainer.resume()
+    return trainer

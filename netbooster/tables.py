@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from netbooster.arms import train_method
 from netbooster.checkpoint import load_torch
+from netbooster.distributed import open_device
 from netbooster.errors import NetBoosterError
 from netbooster.files import write_atomic
 from netbooster.recipe import RECIPE_FOLDER, Recipe, load_recipe
@@ -139,13 +140,17 @@ def run_table(
 ) -> Results:
     """Run what is not finished yet, seed by seed, so that an early look compares whole rows.
 
-    After each run ``<root>/<key>.json`` holds all results so far.
+    After each run ``<root>/<key>.json`` holds all results so far. Under `torchrun` all processes
+    call this; they share out each batch, and rank 0 writes.
 
     Args:
         rows: only these rows, by recipe; empty means all. A row's reference is not added.
         device: ``"cpu"`` or ``"cuda"``.
         console: where training shows its progress.
         say: called with one line for each run that begins.
+
+    Returns:
+        The results of these rows; none in processes of a `torchrun` other than rank 0.
 
     Raises:
         NetBoosterError: an unknown row, or what training raises; finished runs are kept.
@@ -159,18 +164,22 @@ def run_table(
         for name in [table.recipe_name(row, mini=mini)]
     ]
     # A part of the rows must not push the others out of the file.
-    known = finished_results(
-        table, mini=mini, seeds=seeds, root=root, scale=scale, overrides=overrides
+    _, world = open_device(device)
+    known = (
+        finished_results(table, mini=mini, seeds=seeds, root=root, scale=scale, overrides=overrides)
+        if world.writes
+        else {}
     )
     results: Results = {}
     for number, (row, seed, recipe) in enumerate(plan, 1):
         say(f"[{number}/{len(plan)}] {row.group}, {row.label}, seed {seed}")
         run_dir = root / f"seed{seed}" / recipe.name
         train_method(recipe, run_dir, device=device, console=console)
-        result = read_result(recipe, run_dir)
-        assert result is not None  # it has just been trained
-        results[row.recipe, seed] = result
-        save_results(table, {**known, **results}, root, mini=mini)
+        if world.writes:
+            result = read_result(recipe, run_dir)
+            assert result is not None  # it has just been trained
+            results[row.recipe, seed] = result
+            save_results(table, {**known, **results}, root, mini=mini)
     return results
 
 

@@ -6,10 +6,8 @@ resumed on the CPU ends with the bits of one that was not.
 """
 
 import copy
-import math
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,14 +16,15 @@ from torch import Tensor, nn
 from netbooster.averaging import WeightAverage
 from netbooster.checkpoint import RunStore, load_state, random_state, set_random_state
 from netbooster.data import Dataset
-from netbooster.distributed import World, all_sum, from_writer, gather, lost_workers
+from netbooster.distributed import World, all_sum, from_writer, gather, lost_workers, on_writer
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate
 from netbooster.linearization import PLTSchedule, set_alpha
 from netbooster.objective import CrossEntropy, Objective
 from netbooster.optimizers import Precision, make_optimizer
+from netbooster.phases import Phase, netbooster_phases, vanilla_phases
 from netbooster.progress import Reporter
-from netbooster.recipe import Recipe, TrainConfig
+from netbooster.recipe import TrainConfig
 from netbooster.reproducible import reproducible, seed_everything
 
 __all__ = [
@@ -36,83 +35,6 @@ __all__ = [
     "seed_everything",
     "vanilla_phases",
 ]
-
-
-@dataclass(frozen=True)
-class Phase:
-    """A stretch of steps with one optimizer and one learning-rate curve."""
-
-    name: str
-    first: int
-    """Step of the arm at which the phase begins."""
-    steps: int
-    lr: float
-    final_lr: float = 0.0
-    warmup_steps: int = 0
-    decay_steps: int | None = None
-    """E_d in steps: alpha rises evenly to 1 within them (PLT); None leaves alpha alone."""
-
-    @property
-    def end(self) -> int:
-        return self.first + self.steps
-
-    def learning_rate(self, step: int) -> float:
-        """At step 0..steps-1 of the phase: linear warm-up to ``lr``, then half a cosine."""
-        if step < self.warmup_steps:
-            return self.lr * (step + 1) / self.warmup_steps
-        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.final_lr + (self.lr - self.final_lr) * (1 + math.cos(math.pi * share)) / 2
-
-
-def vanilla_phases(recipe: Recipe, total: int) -> list[Phase]:
-    """The baseline: one phase of ``total`` steps."""
-    train = recipe.train
-    return [
-        Phase(
-            recipe.method or "vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total)
-        )
-    ]
-
-
-def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
-    """The giant's training and PLT (section 4.1), ``total`` steps together.
-
-    On a target data set (section 4.3) the giant comes trained, and all steps are PLT.
-
-    Raises:
-        NetBoosterError: too few steps for two phases.
-    """
-    train, boost = recipe.train, recipe.netbooster
-    if recipe.transfer is not None:
-        return [_plt_phase(recipe, 0, total)]
-    giant = min(max(1, round(boost.giant_share * total)), total - 1)
-    if giant < 1:
-        raise NetBoosterError(
-            f"recipe {recipe.name}: {total} step is too short for giant and PLT; raise train.steps"
-        )
-    return [
-        Phase(
-            "giant",
-            0,
-            giant,
-            boost.giant_lr or train.lr,
-            final_lr=boost.giant_final_lr,
-            warmup_steps=round(train.warmup * giant),
-        ),
-        _plt_phase(recipe, giant, total - giant),
-    ]
-
-
-def _plt_phase(recipe: Recipe, first: int, steps: int) -> Phase:
-    boost = recipe.netbooster
-    return Phase(
-        "plt",
-        first,
-        steps,
-        boost.plt_lr,
-        warmup_steps=round(boost.plt_warmup * steps),
-        decay_steps=round(boost.decay_share * steps),
-    )
 
 
 class Trainer:
@@ -189,10 +111,9 @@ class Trainer:
         Raises:
             NetBoosterError: the checkpoint is damaged, or of another recipe or network.
         """
-        state = self.store.load() if self.store else None
-        if state is None or self.store is None:
+        if (store := self.store) is None or (state := on_writer(self.world, store.load)) is None:
             return False
-        load_state(self.model, state["model"], self.store.checkpoint_path, self.store.remedy)
+        load_state(self.model, state["model"], store.checkpoint_path, store.remedy)
         self.step, self.seconds, self._alpha = state["step"], state["seconds"], state["alpha"]
         self._optimizer_state = state["optimizer"]
         self._precision.load_state_dict(state["precision"])
@@ -279,13 +200,16 @@ class Trainer:
             )
 
     def _wrapped(self) -> nn.Module:
-        """The model as a step calls it: with other processes, averaging gradients (DDP)."""
+        """The forward pass of a step: with other processes, averaging gradients (DDP)."""
+        step = _ForwardPass(self.model, self.objective)
         with lost_workers(self.world):
             ddp = nn.parallel.DistributedDataParallel
-            return ddp(self.model) if self.world.distributed else self.model
+            return ddp(step) if self.world.distributed else step
 
     def _train_step(self, batch: tuple[Tensor, Tensor], optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
+        average = None if self._average is None else self._average.state_dict()
+        self.objective.begin_step(self.model, self.step, average)
         parts = self.config.accumulate
         pairs = zip(batch[0].tensor_split(parts), batch[1].tensor_split(parts), strict=True)
         with lost_workers(self.world):
@@ -304,7 +228,7 @@ class Trainer:
         ddp = network if isinstance(network, nn.parallel.DistributedDataParallel) else None
         with nullcontext() if ddp is None or last else ddp.no_sync():
             with self._precision.forward():
-                loss, logits = self.objective(network, inputs, labels, self.step)
+                loss, logits = network(inputs, labels, self.step)
             # DDP divides by the processes; the sum over all parts is the mean over the batch.
             share = len(labels) * self.world.size / self.config.batch_size
             self._precision.backward(loss * share)
@@ -401,6 +325,19 @@ class Trainer:
             }
         )
         self._saved_at = time.monotonic()
+
+
+class _ForwardPass(nn.Module):
+    """Model and objective as one module, so that DDP sees one forward pass before a backward pass,
+    however often the objective runs the model."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(self, inputs: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        return self.objective(self.model, inputs, labels, step)
 
 
 def _check_parts(config: TrainConfig, world: World, device: torch.device) -> None:

@@ -62,10 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     Bad input ends with one line on stderr and exit code 2, never with a traceback.
     """
     from deploy.errors import DeployError
-    from netbooster.errors import NetBoosterError
+    from netbooster.errors import EchoedError, NetBoosterError
 
     try:
         code = app(args=arguments, prog_name="netbooster", standalone_mode=False)
+    except EchoedError:  # the writing process of a torchrun says it
+        sys.exit(2)
     except (DeployError, NetBoosterError) as error:
         error_console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -44,7 +44,10 @@ def command(
     Finished runs are kept: after a kill the same command goes on from where it stopped. Rows of
     several tables that are the same experiment share one run, and so do teachers. Trials with
     --scale or --set need a folder of their own (--output).
+
+    On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli table 1 --device cuda`.
     """
+    from netbooster.distributed import is_writer
     from netbooster.tables import (
         COLUMNS,
         finished_results,
@@ -74,8 +77,10 @@ def command(
             overrides=changes,
             device=device,
             console=console,
-            say=lambda text: say("table", text),
+            say=lambda text: say("table", text) if is_writer() else None,
         )
+        if not is_writer():
+            return
     where = "on glyphs (mini), the paper's on its own data" if mini else "on the paper's data"
     view = new_table(f"{table.title}: accuracy in %, {where}", *COLUMNS[1:-1], wrap="seeds")
     shown = ""

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from netbooster import arms, pipeline
+from netbooster import pipeline
 
 
 @pytest.fixture
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accuracy on 16 images of each split, where training is too short for accuracy to matter."""
-    whole = arms.evaluate_splits
+    whole = pipeline.evaluate_splits
 
     def few(model: torch.nn.Module, dataset: Any, **options: Any) -> dict[str, float]:
         original = dataset.split
@@ -21,5 +21,4 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             dataset.split = original
 
-    for module in (arms, pipeline):
-        monkeypatch.setattr(module, "evaluate_splits", few)
+    monkeypatch.setattr(pipeline, "evaluate_splits", few)

@@ -9,15 +9,17 @@ import pytest
 import torch
 from rich.console import Console
 
-from netbooster import arms
-from netbooster.arms import prepare_distillation, train_giant, train_method
+from netbooster.arms import train_giant, train_method
+from netbooster.artifacts import build_giant
 from netbooster.data import load_dataset
 from netbooster.distillation import RouteDistillation
 from netbooster.errors import NetBoosterError
+from netbooster.methods import prepare_distillation, start_transferred_giant
 from netbooster.models import build_model
+from netbooster.phases import netbooster_phases
 from netbooster.pipeline import load_contracted, load_giant
 from netbooster.recipe import Recipe, parse_recipe
-from netbooster.train import netbooster_phases
+from netbooster.train import Trainer
 
 pytestmark = pytest.mark.usefixtures("few_images")
 
@@ -66,17 +68,17 @@ def test_resumed_run_ends_with_the_same_weights(
     changes: dict[str, Any] = {"netaug": {"bn_images": 16}} if method == "netaug" else {}
     recipe = make_recipe("run", method, **changes)
     whole = state(train_method(recipe, tmp_path / "whole"))
-    original = arms.Trainer._train_step
+    original = Trainer._train_step
 
     def stop(self: Any, *arguments: Any) -> Any:
         if self.step == 2:
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(arms.Trainer, "_train_step", stop)
+    monkeypatch.setattr(Trainer, "_train_step", stop)
     with pytest.raises(KeyboardInterrupt):
         train_method(recipe, tmp_path / "cut")
-    monkeypatch.setattr(arms.Trainer, "_train_step", original)
+    monkeypatch.setattr(Trainer, "_train_step", original)
     out = io.StringIO()
     cut = state(train_method(recipe, tmp_path / "cut", console=Console(file=out, width=300)))
     assert f"{method}: resuming from step 2" in out.getvalue()
@@ -117,9 +119,9 @@ def test_giant_is_tuned_on_the_target(tmp_path: Path) -> None:
     # Only the source's giant was trained, not its PLT; and PLT began at its weights.
     assert not (tmp_path / "source" / "boosted" / "contracted.pt").exists()
     giant, _ = load_giant(tmp_path / "source" / "boosted" / "giant.pt")
-    fresh = arms.build_giant(target, load_dataset(target.data))
+    fresh = build_giant(target, load_dataset(target.data))
     head = fresh.classifier.weight.clone()
-    arms.start_transferred_giant(fresh, source, tmp_path / "target", 6)
+    start_transferred_giant(fresh, source, tmp_path / "target", 6)
     assert torch.equal(fresh.classifier.weight, head)
     theirs, own = giant.state_dict(), fresh.state_dict()
     assert all(torch.equal(own[n], theirs[n]) for n in own if not n.startswith("classifier."))
@@ -192,12 +194,3 @@ def test_rco_needs_a_route_and_a_giant_a_giant() -> None:
         make_recipe("rco", "rco-kd", distillation={"teacher": plain})
     with pytest.raises(NetBoosterError, match="a giant comes from a giant"):
         make_recipe("target", "netbooster", transfer={"source": plain})
-
-
-def test_several_processes_are_refused_where_they_would_write_over_each_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(NetBoosterError, match="method 'tf-kd' .* start it without torchrun"):
-        train_method(make_recipe("run", "tf-kd"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()

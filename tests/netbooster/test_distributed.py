@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -11,9 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from netbooster.arms import train_method
+from netbooster.checkpoint import load_torch
 from netbooster.data.sampling import shard_slice
 from netbooster.distributed import World, join
 from netbooster.errors import NetBoosterError
+from netbooster.pipeline import load_contracted
 from netbooster.train import reproducible
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
@@ -95,14 +100,51 @@ def test_one_writer_and_the_metrics_are_of_the_whole_batch(pair: Path) -> None:
 
 
 def test_a_dead_worker_is_said_and_the_run_resumes_bit_equal(pair: Path, tmp_path: Path) -> None:
-    (zero, said), (one, _) = _start_pair(tmp_path, "3")
-    assert one == 9
+    (zero, said), (one, _) = _start_pair(tmp_path, "4")
+    assert one == -signal.SIGKILL
     assert zero == 1 and "another process has died" in said and "Traceback" not in said
+    assert load_torch(tmp_path / "arm" / "checkpoint.pt", "")["step"] == 4
     for code, output in _start_pair(tmp_path):
         assert code == 0, output
-        assert "begins at step 3" in output
+        assert "begins at step 4" in output
     whole, resumed = torch.load(pair / "final-0.pt"), torch.load(tmp_path / "final-0.pt")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_every_method_trains_in_two_processes_as_in_one(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    finished = [
+        train_method(recipe, one / recipe.name).relative_to(one)
+        for recipe in worker.method_recipes(2)
+    ]
+    for name in ("teacher", "source"):  # BN statistics of half-batches would make others of them
+        shutil.copytree(one / name, two / name)
+    for code, output in _start_pair(two, "methods"):
+        assert code == 0, output
+    for path in finished:
+        # what trained, before BN statistics are merged in: theirs are of rank 0's halves
+        checkpoint = path.parent / "checkpoint.pt"
+        a, b = (load_torch(folder / checkpoint, "") for folder in (one, two))
+        assert a["step"] == b["step"] == 2
+        for name in a["model"]:
+            if "running_" not in name and "num_batches" not in name:
+                ours, theirs = a["model"][name], b["model"][name]
+                difference = (ours - theirs).abs().max().item()
+                assert difference <= 1e-4 * max(1.0, ours.abs().max().item()), (path, name)
+        assert load_contracted(two / path)[1]["steps"] == 2
+    routes = [
+        load_torch(folder / "routed" / "vanilla" / "route" / "step-00000001.pt", "")["state_dict"]
+        for folder in (one, two)
+    ]
+    assert list(routes[0]) == list(routes[1])
+    torch.testing.assert_close(routes[0]["stem.conv.weight"], routes[1]["stem.conv.weight"])
+
+
+def test_what_the_writer_cannot_read_stops_every_process(tmp_path: Path) -> None:
+    (tmp_path / "arm").mkdir()
+    (tmp_path / "arm" / "checkpoint.pt").write_bytes(b"no checkpoint")
+    for code, output in _start_pair(tmp_path, "99"):  # nobody dies
+        assert code == 1 and "checkpoint.pt: damaged" in output and "Traceback" not in output
 
 
 @pytest.mark.parametrize(("items", "size"), [(16, 2), (7, 3), (5, 5)])

@@ -237,6 +237,21 @@ def test_contraction_that_is_not_exact_stops(monkeypatch: pytest.MonkeyPatch) ->
         contract_checked(giant, dataset)
 
 
+def test_giant_that_amplifies_rounding_is_judged_in_float64(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = make_recipe()
+    dataset = load_dataset(recipe.data)
+    giant = build_giant(recipe, dataset)
+    set_alpha(giant, 1.0)
+    monkeypatch.setattr(pipeline, "MAX_CONTRACTION_ERROR", 1e-12)  # below float32's rounding
+    _, error = contract_checked(giant, dataset)
+    assert 1e-12 < error < 1e-4
+    monkeypatch.setattr(pipeline, "MAX_MERGING_ERROR", 1e-30)
+    with pytest.raises(NetBoosterError, match="in float64 by .*the giant's own rounding"):
+        contract_checked(giant, dataset)
+
+
 def test_unknown_device_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NetBoosterError, match="'toaster'"):
         train_vanilla(make_recipe(), tmp_path, device="toaster")

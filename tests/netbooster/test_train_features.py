@@ -126,7 +126,7 @@ def test_accumulated_gradients_are_the_mean_over_the_batch() -> None:
         logits = reference(Noise.preprocess.normalize(part))  # BN sees one part at a time
         loss = loss + F.cross_entropy(logits, part_labels, reduction="sum", label_smoothing=0.1) / 8
     loss.backward()
-    trainer._network = trainer.model
+    trainer._network = trainer._wrapped()
     optimizer = torch.optim.SGD(trainer.model.parameters(), lr=0.0)
     trainer._train_step((images, labels), optimizer)
     for ours, theirs in zip(trainer.model.parameters(), reference.parameters(), strict=True):
@@ -212,7 +212,7 @@ def test_loss_sums_weigh_each_image_alike() -> None:
     whole, parts = make(), make(accumulate=4)
     for trainer in (whole, parts):
         trainer.model.eval()  # without BN and dropout the parts do not matter
-        trainer._network = trainer.model
+        trainer._network = trainer._wrapped()
         batch: tuple[Tensor, Tensor] = next(Noise().train_batches(batch_size=8, seed=1))
         trainer._train_step(batch, torch.optim.SGD(trainer.model.parameters(), lr=0.0))
     assert whole._loss.item() == pytest.approx(parts._loss.item(), rel=1e-6)

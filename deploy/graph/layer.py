@@ -48,8 +48,13 @@ class RowWindow:
     before: int = 0
 
 
-# A str is an identifier of the kernels, such as a function.
+# A str is C of the kernels, such as a function.
 FieldValue = int | str | Constant | Requantization | tuple["FieldValue", ...]
+
+
+def inner_loop(function: str) -> str:
+    """A function that cores with DSP instructions run inside of a kernel; "" for none."""
+    return f"NB_INNER_LOOP({function})" if function else "0"
 
 
 @dataclass(frozen=True)

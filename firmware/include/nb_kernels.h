@@ -17,6 +17,15 @@
 extern "C" {
 #endif
 
+/* Inner loops that only cores with DSP instructions have (ARMv7E-M: Cortex-M4, M7, M33, M55). The
+ * compiler names the one that a layer's shape needs, so that no other is linked. */
+#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__thumb2__)
+#define NB_DSP 1
+#define NB_INNER_LOOP(name) name
+#else
+#define NB_INNER_LOOP(name) 0
+#endif
+
 /* Bias, requantization and clamp of every output channel, fused into the kernels.
  *
  * output = clamp(zero_point + round(accumulator * multiplier / 2**(31 + shift)))
@@ -70,8 +79,17 @@ void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
 /* Weights: [out_c][kernel_h * kernel_w].
  *
  * nb_depthwise_conv_s8 needs out_c == in_c and may write over its input where the compiler found
- * that safe. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16) and 864
- * (what the inner functions of four channels read); row_stride is a multiple of 4. */
+ * that safe. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16); row_stride
+ * is even and covers what the inner loops read: outputs in fours. `function` is an inner loop for
+ * square kernels whose requantization is `fast`, or 0. */
+struct nb_depthwise_rows;
+typedef void (*nb_depthwise_function)(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_3_1(struct nb_depthwise_rows *call); /* kernel, stride */
+void nb_depthwise_rows_3_2(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_5_1(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_5_2(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_7_1(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_7_2(struct nb_depthwise_rows *call);
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
@@ -82,6 +100,7 @@ typedef struct {
   uint16_t pad_top, pad_left;
   uint16_t rows, row_stride;
   nb_ring in, out;
+  nb_depthwise_function function;
 } nb_depthwise_conv_params;
 void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uint32_t last,
                           const int8_t *input, int8_t *output, void *scratch);

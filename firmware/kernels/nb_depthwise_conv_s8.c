@@ -9,40 +9,57 @@
 #include "nb_clamp_s8.h"
 #include "nb_depthwise_rows_s8.h"
 
-#define CHANNELS 4
+#define CHANNELS 4u
 
-/* Copies input row `y` (or padding) of `count` channels into `row` of their planes. */
-static void copy_row(const nb_depthwise_conv_params *p, const int8_t *input, int32_t y,
-                     uint32_t count, int16_t *row) {
-  const uint32_t plane = (uint32_t)p->rows * p->row_stride;
-  if (y < 0 || y >= p->in_h) {
-    for (uint32_t c = 0; c < count; c++) {
-      for (uint32_t x = 0; x < p->row_stride; x++) row[c * plane + x] = p->input_zero_point;
+/* Sets `count` columns from `column` on in `rows` rows of every plane to the input's zero point. */
+static void pad(const nb_depthwise_conv_params *p, uint32_t rows, uint32_t column, uint32_t count,
+                int16_t *planes) {
+  for (uint32_t c = 0; c < CHANNELS; c++, planes += (uint32_t)p->rows * p->row_stride) {
+    int16_t *row = planes + column;
+    for (uint32_t y = 0; y < rows; y++, row += p->row_stride) {
+      for (uint32_t x = 0; x < count; x++) row[x] = p->input_zero_point;
     }
+  }
+}
+
+/* Copies `rows` rows that follow one another, of `count` channels. */
+static void copy_rows(const nb_depthwise_conv_params *p, const int8_t *input, uint32_t rows,
+                      uint32_t count, int16_t *output) {
+  const uint32_t plane = (uint32_t)p->rows * p->row_stride;
+#ifdef NB_DSP
+  /* Fewer than four channels are the last ones of more: read from those before them, too. */
+  if (p->in_c >= CHANNELS) {
+    const nb_depthwise_copy copy = {input - (CHANNELS - count), p->in_c, p->in_w, output,
+                                    2 * plane, rows, 2u * p->row_stride - 2u * p->in_w};
+    nb_depthwise_copy_rows(&copy);
     return;
   }
-  const uint32_t stride = p->in_c;
-  uint32_t x = 0;
-  input += nb_ring_place(p->in, (uint32_t)y) * p->in_w * stride;
-  row += p->pad_left;
-#ifdef NB_DSP
-  if (count == CHANNELS) {
-    int16_t *row3 = row + 3 * plane;
-    for (; x + 2 <= p->in_w; x += 2, input += 2 * stride, row += 2, row3 += 2) {
-      const uint32_t first = nb_load_word(input);
-      const uint32_t second = nb_load_word(input + stride);
-      const uint32_t first02 = nb_sxtb16(first), first13 = nb_sxtb16_high(first);
-      const uint32_t second02 = nb_sxtb16(second), second13 = nb_sxtb16_high(second);
-      nb_store_word(row, nb_pack_low(first02, second02));
-      nb_store_word(row + plane, nb_pack_low(first13, second13));
-      nb_store_word(row + 2 * plane, nb_pack_high(first02, second02));
-      nb_store_word(row3, nb_pack_high(first13, second13));
-    }
-    row -= x;
-  }
 #endif
-  for (; x < p->in_w; x++, input += stride) {
-    for (uint32_t c = 0; c < count; c++) row[c * plane + x] = input[c];
+  output += (CHANNELS - count) * plane;
+  for (uint32_t y = 0; y < rows; y++, output += p->row_stride) {
+    for (uint32_t x = 0; x < p->in_w; x++, input += p->in_c) {
+      for (uint32_t c = 0; c < count; c++) output[c * plane + x] = input[c];
+    }
+  }
+}
+
+/* Copies the input rows y..end - 1, or padding, of `count` channels into the planes, from `row` of
+ * the first plane on. */
+static void fill(const nb_depthwise_conv_params *p, const int8_t *input, int32_t y, int32_t end,
+                 uint32_t count, int16_t *row) {
+  const int32_t bottom = end < p->in_h ? end : p->in_h;
+  while (y < end) {
+    uint32_t rows;
+    if (y < 0 || y >= bottom) {
+      rows = (uint32_t)((y < 0 && end > 0 ? 0 : end) - y);
+      pad(p, rows, 0, p->row_stride, row);
+    } else {
+      rows = nb_ring_run(p->in, (uint32_t)y, (uint32_t)bottom);
+      copy_rows(p, input + nb_ring_place(p->in, (uint32_t)y) * p->in_w * p->in_c, rows, count,
+                row + p->pad_left);
+    }
+    y += (int32_t)rows;
+    row += rows * p->row_stride;
   }
 }
 
@@ -64,37 +81,10 @@ static void output_rows(const nb_depthwise_conv_params *p, const int16_t *rows, 
   }
 }
 
-/* Moves `count` values from `from` to the start; both are multiples of 4. */
+/* Moves `count` values from `from` to the start; both are even. */
 static void move_up(int16_t *plane, uint32_t from, uint32_t count) {
-  for (uint32_t i = 0; i < count; i += 4) {
-    nb_store_word(plane + i, nb_load_word(plane + from + i));
-    nb_store_word(plane + i + 2, nb_load_word(plane + from + i + 2));
-  }
+  for (uint32_t i = 0; i < count; i += 2) nb_store_word(plane + i, nb_load_word(plane + from + i));
 }
-
-#ifdef NB_DSP
-static nb_depthwise_rows_function fast_function(const nb_depthwise_conv_params *p) {
-  if (!p->requantization.fast || p->kernel_h != p->kernel_w) return 0;
-  if (p->dilation_h != 1 || p->dilation_w != 1) return 0;
-  return nb_depthwise_rows_for(p->kernel_h, p->stride_w);
-}
-
-static void prepare(const nb_depthwise_conv_params *p, uint32_t channel, nb_depthwise_rows *args) {
-  const nb_requantization *r = &p->requantization;
-  const uint32_t row = 2u * p->row_stride;
-  const uint32_t columns = 2u * 4u * p->stride_w;
-  args->bias = r->bias_multiplier[2 * channel];
-  args->twice_multiplier = r->bias_multiplier[2 * channel + 1];
-  args->shift = r->shift[channel];
-  args->round = (int32_t)((uint32_t)(2 * r->zero_point + 1) << args->shift);
-  args->count = p->out_w;
-  args->output_stride = p->out_c;
-  args->back = p->kernel_h * row - columns;
-  args->row_stride = row;
-  args->next = (int32_t)(p->stride_h * row) - (int32_t)((p->out_w + 3u) / 4u * columns);
-  nb_depthwise_pairs(p->weights + channel * p->kernel_h * p->kernel_w, p->kernel_h, args->pairs);
-}
-#endif
 
 void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uint32_t last,
                           const int8_t *input, int8_t *output, void *scratch) {
@@ -104,52 +94,68 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
   const uint32_t used = (last - 1) * p->stride_h + extent;
   const uint32_t row = (uint32_t)p->out_w * p->out_c;
 #ifdef NB_DSP
-  const nb_depthwise_rows_function fast = fast_function(p);
-  nb_depthwise_rows *args = (nb_depthwise_rows *)(void *)(planes + CHANNELS * plane);
+  const nb_requantization *r = &p->requantization;
+  const uint32_t columns = 2u * 4u * p->stride_w;
+  const uint32_t row_bytes = 2u * p->row_stride;
+  struct nb_depthwise_rows call = {
+      .bias_multiplier = r->bias_multiplier,
+      .shift = r->shift,
+      .taps = p->weights,
+      .plane = 2 * plane,
+      .round = 2 * r->zero_point + 1,
+      .count = p->out_w,
+      .output_stride = p->out_c,
+      .back = p->kernel_h * row_bytes - columns,
+      .row_stride = row_bytes,
+      .next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns),
+  };
 #endif
-  /* Columns left and right of the image keep this value for ever. */
-  const uint32_t padding = (uint16_t)p->input_zero_point * 0x10001u;
-  for (uint32_t i = 0; i < CHANNELS * plane; i += 2) nb_store_word(planes + i, padding);
+  /* Columns left and right of the image keep this value. */
+  const uint32_t right = (uint32_t)p->pad_left + p->in_w;
+  const uint32_t needed =
+      (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
+  pad(p, p->rows, 0, p->pad_left, planes);
+  if (needed > right) pad(p, p->rows, right, needed - right, planes);
   for (uint32_t channel = 0; channel < p->out_c; channel += CHANNELS) {
     const uint32_t left = p->out_c - channel;
     const uint32_t count = left < CHANNELS ? left : CHANNELS;
-    uint32_t next = first * p->stride_h; /* the padded row to copy next */
-#ifdef NB_DSP
-    for (uint32_t c = 0; c < count && fast; c++) prepare(p, channel + c, &args[c]);
-#endif
+    int16_t *own = planes + (CHANNELS - count) * plane; /* the first plane that is used */
+    uint32_t next = first * p->stride_h;                /* the padded row to copy next */
     for (uint32_t y = first, band; y < last; y += band) {
       const uint32_t top = y * p->stride_h; /* the padded row at the top of the planes */
       if (next < top) next = top; /* a stride above the kernel's extent skips rows */
-      for (; next < top + p->rows && next < used; next++) {
-        copy_row(p, input + channel, (int32_t)next - p->pad_top, count,
-                 planes + (next - top) * p->row_stride);
-      }
+      const uint32_t end = top + p->rows < used ? top + p->rows : used;
+      fill(p, input + channel, (int32_t)next - p->pad_top, (int32_t)end - p->pad_top, count,
+           planes + (next - top) * p->row_stride);
+      next = end;
       band = nb_ring_run(p->out, y, y + (next - top - extent) / p->stride_h + 1);
-      for (uint32_t c = 0; c < count; c++) {
-        int8_t *target = output + nb_ring_place(p->out, y) * row + channel + c;
+      int8_t *target = output + nb_ring_place(p->out, y) * row + channel;
 #ifdef NB_DSP
-        if (fast) {
-          args[c].output = target;
-          args[c].rows = band;
-          args[c].input = planes + c * plane;
-          fast(&args[c]);
-          continue;
-        }
+      if (p->function != 0) {
+        call.bias_multiplier = r->bias_multiplier + 2 * channel;
+        call.shift = r->shift + channel;
+        call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
+        call.channels = count;
+        call.input = own;
+        call.output = target;
+        call.rows = band;
+        p->function(&call);
+      } else
 #endif
-        output_rows(p, planes + c * plane, channel + c, band, target);
-      }
+        for (uint32_t c = 0; c < count; c++) {
+          output_rows(p, own + c * plane, channel + c, band, target + c);
+        }
       const uint32_t passed = band * p->stride_h;
       const uint32_t keep = next - top > passed ? next - top - passed : 0;
-      for (uint32_t c = 0; c < count && keep != 0 && y + band < last; c++) {
+      for (uint32_t c = 0; c < CHANNELS && keep != 0 && y + band < last; c++) {
         move_up(planes + c * plane, passed * p->row_stride, keep * p->row_stride);
       }
     }
   }
 #ifdef NB_DSP
-  for (uint32_t y = first, run; y < last && fast; y += run) {
+  for (uint32_t y = first, run; y < last && p->function != 0; y += run) {
     run = nb_ring_run(p->out, y, last);
-    nb_clamp_s8(p->requantization.minimum, p->requantization.maximum,
-                output + nb_ring_place(p->out, y) * row, run * row);
+    nb_clamp_s8(r->minimum, r->maximum, output + nb_ring_place(p->out, y) * row, run * row);
   }
 #endif
 }

@@ -75,11 +75,6 @@
 #define ROWS_5(row) ROWS_3(row) row(3, SUM) row(4, SUM)
 #define ROWS_7(row) ROWS_5(row) row(5, SUM) row(6, SUM)
 
-#define COPY(registers) "ldmia r0!, " registers "\nstmia r12!, " registers "\n"
-#define COPY_18 COPY("{r1-r9}") COPY("{r1-r9}")
-#define COPY_32 COPY("{r1-r8}") COPY("{r1-r8}") COPY("{r1-r8}") COPY("{r1-r8}")
-#define COPY_54 COPY_18 COPY_18 COPY_18
-
 #define REQUANTIZE(i)                        \
   "smmlar r" #i ", r" #i ", r4, r" #i "\n"   \
   "add r" #i ", r" #i ", r" #i ", asr #31\n" \
@@ -87,16 +82,97 @@
   "asr r" #i ", r" #i ", r6\n"               \
   "ssat r" #i ", #8, r" #i "\n"
 
-#define DEPTHWISE(name, bytes, copy, rows)                                      \
-  __attribute__((naked)) static void name(const nb_depthwise_rows *args) {      \
-    (void)args; /* in r0 */                                                     \
+/* Pairs of taps onto the stack: taps from r3, words from sp + 48; all but r0 r3 r5 are free. */
+#define TAPS_3                          \
+  "ldr r9, [r3]\n"                      \
+  "ldr r10, [r3, #3]\n"                 \
+  "ldr r11, [r3, #5]\n" /* taps 5 to 8 */ \
+  "sxtb16 r6, r9\n"                     \
+  "sxtb16 r7, r9, ror #8\n"             \
+  "sxtb16 r8, r10\n"                    \
+  "sxtb16 r9, r10, ror #8\n"            \
+  "sxtb16 r10, r11\n"                   \
+  "sxtb16 r11, r11, ror #8\n"           \
+  "add r12, sp, #48\n"                  \
+  "pkhbt r1, r6, r7, lsl #16\n"         \
+  "pkhbt r2, r7, r6\n"                  \
+  "pkhbt r6, r8, r9, lsl #16\n"         \
+  "pkhbt r7, r9, r8\n"                  \
+  "pkhbt r8, r11, r10\n"                \
+  "pkhtb r9, r11, r10, asr #16\n"       \
+  "stm r12, {r1, r2, r6-r9}\n"
+
+#define TAPS_5                  \
+  "add r12, sp, #48\n"          \
+  "movs r11, #5\n"              \
+  "6:\n" /* (0,1) (3,4) (2,3) (1,2) */ \
+  "ldr r9, [r3]\n"              \
+  "ldr r10, [r3, #1]\n"         \
+  "adds r3, #5\n"               \
+  "sxtb16 r6, r9\n"             \
+  "sxtb16 r7, r9, ror #8\n"     \
+  "sxtb16 r8, r10, ror #8\n"    \
+  "pkhbt r1, r6, r7, lsl #16\n" \
+  "pkhtb r2, r8, r7, asr #16\n" \
+  "pkhtb r4, r7, r6, asr #16\n" \
+  "pkhbt r6, r7, r6\n"          \
+  "stm r12!, {r1, r2, r4, r6}\n" \
+  "subs r11, #1\n"              \
+  "bne 6b\n"
+
+#define TAPS_7                  \
+  "add r12, sp, #48\n"          \
+  "movs r11, #7\n"              \
+  "6:\n" /* (0,1) (2,3) (4,5) (5,6) (1,2) (3,4) */ \
+  "ldr r9, [r3]\n"              \
+  "ldr r10, [r3, #3]\n"         \
+  "adds r3, #7\n"               \
+  "sxtb16 r6, r9\n"             \
+  "sxtb16 r7, r9, ror #8\n"     \
+  "sxtb16 r8, r10\n"            \
+  "sxtb16 r9, r10, ror #8\n"    \
+  "pkhbt r0, r6, r7, lsl #16\n" \
+  "pkhtb r1, r7, r6, asr #16\n" \
+  "pkhbt r2, r9, r8\n"          \
+  "pkhtb r4, r9, r8, asr #16\n" \
+  "pkhbt r6, r7, r6\n"          \
+  "pkhbt r7, r8, r9, lsl #16\n" \
+  "stm r12!, {r0-r2, r4, r6, r7}\n" \
+  "subs r11, #1\n"              \
+  "bne 6b\n"
+
+/* The frame, from sp on: twice the multiplier, round << shift, shift, output, columns left, output
+ * stride, back, bias, row stride, next, rows left, columns, pairs of taps, the struct. */
+#define DEPTHWISE(name, size, pairs, taps, rows)                                \
+  __attribute__((naked)) void name(struct nb_depthwise_rows *call) {            \
+    (void)call; /* in r0 */                                                     \
     __asm__ volatile(                                                           \
         "push {r4-r11, lr}\n"                                                   \
-        "sub sp, #" #bytes "\n"                                                 \
-        "mov r12, sp\n" copy                                                    \
-        "ldr r14, [sp, #44]\n"                                                  \
-        "ldr r0, [sp, #16]\n"                                                   \
-        "str r0, [sp, #44]\n" /* from now on this slot keeps the columns */     \
+        "sub sp, #56 + " #pairs " * 4\n"                                        \
+        "str r0, [sp, #48 + " #pairs " * 4]\n"                                  \
+        "5:\n" /* one channel */                                                \
+        "ldm r0, {r1-r8}\n"                                                     \
+        "ldrd r10, r9, [r1], #8\n"                                              \
+        "ldrsb r11, [r2], #1\n"                                                 \
+        "lsl r12, r8, r11\n"                                                    \
+        "strd r9, r12, [sp]\n"                                                  \
+        "strd r11, r7, [sp, #8]\n"                                              \
+        "str r10, [sp, #28]\n"                                                  \
+        "adds r7, #1\n"                                                         \
+        "str r7, [r0, #24]\n"                                                   \
+        "mov r7, r3\n"                                                          \
+        "adds r3, #" #size " * " #size "\n"                                     \
+        "subs r4, #1\n"                                                         \
+        "add r6, r5\n"                                                          \
+        "stm r0!, {r1-r4, r6}\n"                                                \
+        "adds r0, #12\n"                                                        \
+        "ldm r0, {r6, r8-r12}\n"                                                \
+        "mov r3, r7\n"                                                          \
+        "strd r6, r8, [sp, #16]\n"                                              \
+        "str r9, [sp, #24]\n"                                                   \
+        "strd r10, r11, [sp, #32]\n"                                            \
+        "strd r12, r6, [sp, #40]\n" taps                                        \
+        "mov r14, r5\n"                                                         \
         "1:\n" /* one output row */                                             \
         "ldr r10, [sp, #32]\n"                                                  \
         "2:\n" /* four columns */                                               \
@@ -133,50 +209,79 @@
         "subs r5, #1\n"                                                         \
         "str r5, [sp, #40]\n"                                                   \
         "bne 1b\n"                                                              \
-        "add sp, #" #bytes "\n"                                                 \
+        "ldr r0, [sp, #48 + " #pairs " * 4]\n"                                  \
+        "ldr r1, [r0, #12]\n"                                                   \
+        "cmp r1, #0\n"                                                          \
+        "bne 5b\n"                                                              \
+        "add sp, #56 + " #pairs " * 4\n"                                        \
         "pop {r4-r11, pc}\n");                                                  \
   }
 
-DEPTHWISE(rows_3_1, 72, COPY_18, ROWS_3(ROW_3_1))
-DEPTHWISE(rows_3_2, 72, COPY_18, ROWS_3(ROW_3_2))
-DEPTHWISE(rows_5_1, 128, COPY_32, ROWS_5(ROW_5_1))
-DEPTHWISE(rows_5_2, 128, COPY_32, ROWS_5(ROW_5_2))
-DEPTHWISE(rows_7_1, 216, COPY_54, ROWS_7(ROW_7_1))
-DEPTHWISE(rows_7_2, 216, COPY_54, ROWS_7(ROW_7_2))
+DEPTHWISE(nb_depthwise_rows_3_1, 3, 6, TAPS_3, ROWS_3(ROW_3_1))
+DEPTHWISE(nb_depthwise_rows_3_2, 3, 6, TAPS_3, ROWS_3(ROW_3_2))
+DEPTHWISE(nb_depthwise_rows_5_1, 5, 20, TAPS_5, ROWS_5(ROW_5_1))
+DEPTHWISE(nb_depthwise_rows_5_2, 5, 20, TAPS_5, ROWS_5(ROW_5_2))
+DEPTHWISE(nb_depthwise_rows_7_1, 7, 42, TAPS_7, ROWS_7(ROW_7_1))
+DEPTHWISE(nb_depthwise_rows_7_2, 7, 42, TAPS_7, ROWS_7(ROW_7_2))
 
-nb_depthwise_rows_function nb_depthwise_rows_for(uint32_t kernel, uint32_t stride) {
-  if (stride != 1 && stride != 2) return 0;
-  switch (kernel) {
-    case 3: return stride == 1 ? rows_3_1 : rows_3_2;
-    case 5: return stride == 1 ? rows_5_1 : rows_5_2;
-    case 7: return stride == 1 ? rows_7_1 : rows_7_2;
-    default: return 0;
-  }
-}
+/* r0 input, r1 its stride, r2 pixels left, r3-r6 the planes, r7 three times the stride */
+#define PAIR(first, second)      \
+  "ldr r8, [" first "]\n"        \
+  "ldr r9, [" second "]\n"       \
+  "pkhbt r10, r8, r9, lsl #16\n" \
+  "pkhtb r11, r9, r8, asr #16\n" \
+  "sxtb16 r8, r10\n"             \
+  "sxtb16 r9, r10, ror #8\n"     \
+  "str r8, [r3], #4\n"           \
+  "str r9, [r4], #4\n"           \
+  "sxtb16 r8, r11\n"             \
+  "sxtb16 r9, r11, ror #8\n"     \
+  "str r8, [r5], #4\n"           \
+  "str r9, [r6], #4\n"
 
-static inline uint32_t pair(const int8_t *taps, uint32_t first) {
-  return nb_pack_low((uint32_t)(int32_t)taps[first], (uint32_t)(int32_t)taps[first + 1]);
-}
-
-void nb_depthwise_pairs(const int8_t *taps, uint32_t kernel, uint32_t *pairs) {
-  for (uint32_t row = 0; row < kernel; row++, taps += kernel) {
-    if (kernel == 3) {
-      *pairs++ = pair(taps, 0);
-      *pairs++ = pair(taps, 1);
-    } else if (kernel == 5) {
-      *pairs++ = pair(taps, 0);
-      *pairs++ = pair(taps, 3);
-      *pairs++ = pair(taps, 2);
-      *pairs++ = pair(taps, 1);
-    } else {
-      *pairs++ = pair(taps, 0);
-      *pairs++ = pair(taps, 2);
-      *pairs++ = pair(taps, 4);
-      *pairs++ = pair(taps, 5);
-      *pairs++ = pair(taps, 1);
-      *pairs++ = pair(taps, 3);
-    }
-  }
+__attribute__((naked)) void nb_depthwise_copy_rows(const nb_depthwise_copy *copy) {
+  (void)copy; /* in r0 */
+  __asm__ volatile(
+      "push {r2, r4-r11, lr}\n"
+      "ldm r0, {r0-r4, r12, r14}\n"
+      "str r2, [sp]\n"
+      "add r5, r3, r4, lsl #1\n"
+      "add r6, r5, r4\n"
+      "add r4, r3\n"
+      "add r7, r1, r1, lsl #1\n"
+      "1:\n" /* one row */
+      "ldr r2, [sp]\n"
+      "subs r2, #4\n"
+      "blt 3f\n"
+      "2:\n" PAIR("r0", "r0, r1") PAIR("r0, r1, lsl #1", "r0, r7")
+      "add r0, r0, r1, lsl #2\n"
+      "subs r2, #4\n"
+      "bge 2b\n"
+      "3:\n"
+      "lsls r2, #31\n" /* one pixel more: minus; two more: carry */
+      "bcc 4f\n" PAIR("r0", "r0, r1")
+      "add r0, r0, r1, lsl #1\n"
+      "4:\n"
+      "cmp r2, #0\n"
+      "beq 5f\n"
+      "ldr r8, [r0]\n"
+      "sxtb16 r9, r8\n"
+      "sxtb16 r10, r8, ror #8\n"
+      "strh r9, [r3], #2\n"
+      "strh r10, [r4], #2\n"
+      "lsr r9, #16\n"
+      "lsr r10, #16\n"
+      "strh r9, [r5], #2\n"
+      "strh r10, [r6], #2\n"
+      "add r0, r1\n"
+      "5:\n"
+      "add r3, r14\n"
+      "add r4, r14\n"
+      "add r5, r14\n"
+      "add r6, r14\n"
+      "subs r12, #1\n"
+      "bne 1b\n"
+      "pop {r2, r4-r11, pc}\n");
 }
 
 #else

@@ -1,34 +1,42 @@
-/* Output rows of one channel of a depthwise convolution, on cores with DSP instructions. */
+/* Inner loops of the depthwise convolution on cores with DSP instructions. */
 #ifndef NB_DEPTHWISE_ROWS_S8_H
 #define NB_DEPTHWISE_ROWS_S8_H
 
 #include "nb_dsp.h"
 
-#define NB_DEPTHWISE_PAIRS 42 /* words of taps of the largest kernel, 7x7 */
-
-/* Read by assembly; the order matters. Strides are in bytes. */
-typedef struct {
-  int32_t twice_multiplier;
-  int32_t round; /* (2 * zero_point + 1) << shift */
-  int32_t shift;
-  int8_t *output; /* the channel's byte of the first output pixel */
+/* Output rows of some channels whose padded input lies in planes of int16, one behind another.
+ * Read by assembly; the order matters. Strides are in bytes. The first seven fields, but for
+ * `plane`, are those of the next channel afterwards, and `channels` is 0. */
+struct nb_depthwise_rows {
+  const int32_t *bias_multiplier;
+  const int8_t *shift;
+  const int8_t *taps;
+  uint32_t channels;
+  const int16_t *input;
+  uint32_t plane;
+  int8_t *output;
+  int32_t round;  /* 2 * zero_point + 1 */
   uint32_t count; /* output columns */
   uint32_t output_stride;
   uint32_t back; /* from behind the last kernel row to the next four columns, downwards */
-  int32_t bias;
   uint32_t row_stride;
   int32_t next; /* from behind the last four columns to the next output row */
-  uint32_t rows; /* output rows */
-  const int16_t *input;
-  uint32_t pairs[NB_DEPTHWISE_PAIRS]; /* the taps, see nb_depthwise_pairs */
-} nb_depthwise_rows;
+  uint32_t rows;
+};
 
-typedef void (*nb_depthwise_rows_function)(const nb_depthwise_rows *);
+/* Rows of four channels from NHWC to planes. Read by assembly; the order matters. */
+typedef struct {
+  const int8_t *input;
+  uint32_t stride; /* bytes from pixel to pixel */
+  uint32_t width;
+  int16_t *output;
+  uint32_t plane;    /* bytes from plane to plane */
+  uint32_t rows;     /* at least 1 */
+  uint32_t row_step; /* bytes from behind a row of a plane to the next one */
+} nb_depthwise_copy;
 
-/* The function for a square kernel, or 0 where there is none. */
-nb_depthwise_rows_function nb_depthwise_rows_for(uint32_t kernel, uint32_t stride);
-
-/* Packs kernel * kernel taps into pairs, in the order in which that function reads them. */
-void nb_depthwise_pairs(const int8_t *taps, uint32_t kernel, uint32_t *pairs);
+#ifdef NB_DSP
+void nb_depthwise_copy_rows(const nb_depthwise_copy *copy);
+#endif
 
 #endif

@@ -4,8 +4,7 @@
 
 #include "nb_arithmetic.h"
 
-#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__thumb2__)
-#define NB_DSP 1
+#ifdef NB_DSP
 
 /* Bytes 0 and 2, sign-extended to halfwords. */
 static inline uint32_t nb_sxtb16(uint32_t x) {

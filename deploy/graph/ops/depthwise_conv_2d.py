@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator, Tensor
-from deploy.graph.layer import Constant, FieldValue, Layer
+from deploy.graph.layer import Constant, FieldValue, Layer, inner_loop
 from deploy.graph.numerics import (
     activation_range,
     check_activation,
@@ -96,15 +96,16 @@ def lower(graph: Graph, op: Operator) -> Layer:
     # Channel-major, so that a channel's taps lie together.
     rows = values.reshape(-1, channels).T
     folded = read_bias(graph, op, channels) - in_q.zero_points[0] * rows.sum(axis=1)
+    requant = requantization(
+        folded,
+        np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
+        convolution_multipliers(graph, op, weights, channels, axis=3),
+        out_q.zero_points[0],
+        activation_range(a.activation, out_q),
+    )
     params: dict[str, FieldValue] = {
         "weights": Constant(np.ascontiguousarray(rows).astype(np.int8).reshape(-1), "weights"),
-        "requantization": requantization(
-            folded,
-            np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-            convolution_multipliers(graph, op, weights, channels, axis=3),
-            out_q.zero_points[0],
-            activation_range(a.activation, out_q),
-        ),
+        "requantization": requant,
         "in_h": in_h, "in_w": in_w, "in_c": in_c,
         "out_h": out_h, "out_w": out_w, "out_c": channels,
         "input_zero_point": in_q.zero_points[0],
@@ -120,19 +121,21 @@ def lower(graph: Graph, op: Operator) -> Layer:
             op.index, op.kind, target.name, (source.index,), op.outputs,
             kernel="nb_depthwise_conv_multiplier_s8",
             params_type="nb_depthwise_conv_params",
-            params={**params, "rows": 0, "row_stride": 0},
+            params={**params, "rows": 0, "row_stride": 0, "function": inner_loop("")},
             macs=macs,
             rows=vertical.rows(in_h, a.padding),
         )  # fmt: skip
     pad_top, pad_left = vertical.before(in_h, a.padding), horizontal.before(in_w, a.padding)
     rows_kept, row_stride = _plane(vertical, horizontal, source, target, pad_left)
-    # Four planes of int16, and for four channels 12 words of arguments and up to 42 of taps.
-    scratch = 4 * rows_kept * row_stride * 2 + 4 * (12 + 42) * 4
+    scratch = 4 * rows_kept * row_stride * 2  # four planes of int16
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_depthwise_conv_s8",
         params_type="nb_depthwise_conv_params",
-        params={**params, "rows": rows_kept, "row_stride": row_stride},
+        params={
+            **params, "rows": rows_kept, "row_stride": row_stride,
+            "function": _inner_loop(weights, a, requant.fast),
+        },
         macs=macs,
         scratch_bytes=scratch,
         in_place=(0,) if _writes_behind(vertical, source, target, pad_top) else (),
@@ -147,15 +150,23 @@ def _plane(
     """(rows kept, int16 elements a row) of the window of padded input rows of one channel.
 
     Rows for four output rows, so that moving the rows that are needed again is rare; a row has room
-    for what kernels that compute outputs in fours read past the last one.
+    for what kernels that compute outputs in fours read past the last one: whole words.
     """
     _, out_h, out_w, _ = target.shape
     used_h = (out_h - 1) * vertical.stride + vertical.extent
     rows = min(used_h, vertical.extent + 3 * vertical.stride)
     outputs = -(-out_w // 4) * 4
-    width = (outputs - 1) * horizontal.stride + horizontal.extent + 3
+    width = (outputs - 1) * horizontal.stride + horizontal.extent
     width = max(width, source.shape[2] + pad_left)
-    return rows, -(-width // 4) * 4
+    return rows, -(-width // 2) * 2
+
+
+def _inner_loop(weights: Tensor, a: DepthwiseConv2D, fast: bool) -> str:
+    _, height, width, _ = weights.shape
+    square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
+    if not fast or not square or (a.dilation_h, a.dilation_w) != (1, 1):
+        return inner_loop("")
+    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}")
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

@@ -98,9 +98,6 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
   const uint32_t columns = 2u * 4u * p->stride_w;
   const uint32_t row_bytes = 2u * p->row_stride;
   struct nb_depthwise_rows call = {
-      .bias_multiplier = r->bias_multiplier,
-      .shift = r->shift,
-      .taps = p->weights,
       .plane = 2 * plane,
       .round = 2 * r->zero_point + 1,
       .count = p->out_w,
@@ -128,23 +125,28 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
       fill(p, input + channel, (int32_t)next - p->pad_top, (int32_t)end - p->pad_top, count,
            planes + (next - top) * p->row_stride);
       next = end;
-      band = nb_ring_run(p->out, y, y + (next - top - extent) / p->stride_h + 1);
-      int8_t *target = output + nb_ring_place(p->out, y) * row + channel;
+      band = (next - top - extent) / p->stride_h + 1;
+      for (uint32_t done = 0, run; done < band; done += run) {
+        run = nb_ring_run(p->out, y + done, y + band);
+        const int16_t *from = own + done * p->stride_h * p->row_stride;
+        int8_t *target = output + nb_ring_place(p->out, y + done) * row + channel;
 #ifdef NB_DSP
-      if (p->function != 0) {
-        call.bias_multiplier = r->bias_multiplier + 2 * channel;
-        call.shift = r->shift + channel;
-        call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
-        call.channels = count;
-        call.input = own;
-        call.output = target;
-        call.rows = band;
-        p->function(&call);
-      } else
+        if (p->function != 0) {
+          call.bias_multiplier = r->bias_multiplier + 2 * channel;
+          call.shift = r->shift + channel;
+          call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
+          call.channels = count;
+          call.input = from;
+          call.output = target;
+          call.rows = run;
+          p->function(&call);
+          continue;
+        }
 #endif
         for (uint32_t c = 0; c < count; c++) {
-          output_rows(p, own + c * plane, channel + c, band, target + c);
+          output_rows(p, from + c * plane, channel + c, run, target + c);
         }
+      }
       const uint32_t passed = band * p->stride_h;
       const uint32_t keep = next - top > passed ? next - top - passed : 0;
       for (uint32_t c = 0; c < CHANNELS && keep != 0 && y + band < last; c++) {

@@ -13,6 +13,7 @@ its own finished artifact skips itself with a line that says so; accuracies are 
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,7 @@ from netbooster.data import Dataset, load_dataset
 from netbooster.distributed import World, barrier, on_writer, open_device
 from netbooster.errors import NetBoosterError
 from netbooster.evaluate import evaluate_splits
+from netbooster.files import claim
 from netbooster.methods import Arm, prepare_boosted, prepare_plain
 from netbooster.objective import CrossEntropy
 from netbooster.phases import netbooster_phases, vanilla_phases
@@ -95,25 +97,26 @@ def train_plain(
     reporter = Reporter(console if world.writes else None)
     arm = recipe.arm
     label = recipe.name if recipe.method else arm
-    store = open_store(recipe, dataset, run_dir, arm, world)
-    path = store.directory / "contracted.pt"
-    if is_finished(path, store, recipe, dataset, arm, world=world):
-        reporter.say(f"{label}: finished, skipped ({path})")
+    with _alone(run_dir / arm, world, reporter):
+        store = open_store(recipe, dataset, run_dir, arm, world)
+        path = store.directory / "contracted.pt"
+        if is_finished(path, store, recipe, dataset, arm, world=world):
+            reporter.say(f"{label}: finished, skipped ({path})")
+            return path
+        with reproducible(target, recipe.train.threads):
+            parts = prepare_plain(recipe, dataset, run_dir, store, target, world)
+            trainer = _trainer(parts, recipe, dataset, target, store, reporter, world)
+            for phase in vanilla_phases(recipe, total_steps(recipe, dataset)):
+                trainer.train_steps(phase)
+
+            def save() -> None:
+                model = parts.finish(trainer.result())
+                accuracy = evaluate_splits(model, dataset, device=target)
+                save_network(path, model, recipe, dataset, arm, {"accuracy": accuracy})
+                reporter.say(f"{label}: {percents(accuracy)} -> {path}")
+
+            on_writer(world, save)
         return path
-    with reproducible(target, recipe.train.threads):
-        parts = prepare_plain(recipe, dataset, run_dir, store, target, world)
-        trainer = _trainer(parts, recipe, dataset, target, store, reporter, world)
-        for phase in vanilla_phases(recipe, total_steps(recipe, dataset)):
-            trainer.train_steps(phase)
-
-        def save() -> None:
-            model = parts.finish(trainer.result())
-            accuracy = evaluate_splits(model, dataset, device=target)
-            save_network(path, model, recipe, dataset, arm, {"accuracy": accuracy})
-            reporter.say(f"{label}: {percents(accuracy)} -> {path}")
-
-        on_writer(world, save)
-    return path
 
 
 def train_vanilla(
@@ -145,26 +148,27 @@ def train_boosted(
     """
     dataset, target, world = load_dataset(recipe.data), *open_device(device)
     reporter = Reporter(console if world.writes else None)
-    store = open_store(recipe, dataset, run_dir, "boosted", world)
-    label = f"{recipe.name}: " if recipe.method else ""
-    path = store.directory / "giant.pt"
-    if giant_only and is_finished(path, store, recipe, dataset, "boosted", world=world):
-        reporter.say(f"{label}giant finished, skipped ({path})")
+    with _alone(run_dir / "boosted", world, reporter):
+        store = open_store(recipe, dataset, run_dir, "boosted", world)
+        label = f"{recipe.name}: " if recipe.method else ""
+        path = store.directory / "giant.pt"
+        if giant_only and is_finished(path, store, recipe, dataset, "boosted", world=world):
+            reporter.say(f"{label}giant finished, skipped ({path})")
+            return store.checkpoint_path
+
+        def save_giant(giant: nn.Module) -> None:
+            accuracy = evaluate_splits(giant, dataset, device=target)
+            expansion = recipe.netbooster.expansion.model_dump(mode="json")
+            extra = {"accuracy": accuracy, "expansion": expansion}
+            save_network(path, giant, recipe, dataset, "boosted", extra)
+            reporter.say(f"{label}giant: {percents(accuracy)} -> {path}")
+
+        with reproducible(target, recipe.train.threads):
+            parts = prepare_boosted(recipe, dataset, run_dir, target, world)
+            trainer = _trainer(parts, recipe, dataset, target, store, reporter, world)
+            _train_giant_and_plt(trainer, recipe, save_giant, giant_only=giant_only)
+        barrier(world)
         return store.checkpoint_path
-
-    def save_giant(giant: nn.Module) -> None:
-        accuracy = evaluate_splits(giant, dataset, device=target)
-        expansion = recipe.netbooster.expansion.model_dump(mode="json")
-        extra = {"accuracy": accuracy, "expansion": expansion}
-        save_network(path, giant, recipe, dataset, "boosted", extra)
-        reporter.say(f"{label}giant: {percents(accuracy)} -> {path}")
-
-    with reproducible(target, recipe.train.threads):
-        parts = prepare_boosted(recipe, dataset, run_dir, target, world)
-        trainer = _trainer(parts, recipe, dataset, target, store, reporter, world)
-        _train_giant_and_plt(trainer, recipe, save_giant, giant_only=giant_only)
-    barrier(world)
-    return store.checkpoint_path
 
 
 def train_netbooster(
@@ -191,8 +195,10 @@ def contract_run(
     """
     target, world = open_device(device)
     reporter = Reporter(console if world.writes else None)
-    on_writer(world, lambda: _contract_run(recipe, run_dir, target, reporter))
-    return run_dir / "boosted" / "contracted.pt"
+    folder = run_dir / "boosted"
+    with _alone(folder, world, reporter) if folder.is_dir() else nullcontext():
+        on_writer(world, lambda: _contract_run(recipe, run_dir, target, reporter))
+    return folder / "contracted.pt"
 
 
 def _contract_run(recipe: Recipe, run_dir: Path, target: torch.device, reporter: Reporter) -> None:
@@ -285,6 +291,15 @@ def contract_checked(giant: nn.Module, dataset: Dataset) -> tuple[nn.Module, flo
                 "(train.steps), on larger batches or with a lower netbooster.plt_lr"
             )
     return contracted, error
+
+
+def _alone(folder: Path, world: World, reporter: Reporter) -> AbstractContextManager[None]:
+    """Work in an arm's folder while no other run does; rank 0 holds it for all."""
+    if not world.writes:
+        return nullcontext()
+    return claim(
+        folder, lambda: reporter.say(f"{folder}: another process works here; waiting for its end")
+    )
 
 
 def _train_giant_and_plt(

@@ -10,7 +10,7 @@ import json
 import math
 import statistics
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 
 from netbooster.arms import train_method
 from netbooster.checkpoint import load_torch
-from netbooster.distributed import open_device
+from netbooster.distributed import World, open_device
 from netbooster.errors import NetBoosterError
-from netbooster.files import write_atomic
+from netbooster.files import is_claimed, write_atomic
 from netbooster.recipe import RECIPE_FOLDER, Recipe, load_recipe
 from netbooster.statistics import interval
 
@@ -88,6 +88,9 @@ class Result(BaseModel):
 Results = dict[tuple[str, int], Result]
 """By a row's recipe and the seed."""
 
+Planned = tuple[Row, int, Recipe]
+"""A run of a table: row, seed, the row's recipe with that seed."""
+
 
 def table_keys() -> list[str]:
     """Tables and figures that can be run, in the paper's order within each kind."""
@@ -140,6 +143,9 @@ def run_table(
 ) -> Results:
     """Run what is not finished yet, seed by seed, so that an early look compares whole rows.
 
+    Several processes may run one table at a time, or tables that share runs: each run is trained
+    by one of them.
+
     After each run ``<root>/<key>.json`` holds all results so far. Under `torchrun` all processes
     call this; they share out each batch, and rank 0 writes.
 
@@ -171,9 +177,9 @@ def run_table(
         else {}
     )
     results: Results = {}
-    for number, (row, seed, recipe) in enumerate(plan, 1):
+    for number, (row, seed, recipe) in enumerate(_free_first(plan, root, world), 1):
         say(f"[{number}/{len(plan)}] {row.group}, {row.label}, seed {seed}")
-        run_dir = root / f"seed{seed}" / recipe.name
+        run_dir = _run_folder(root, seed, recipe)
         train_method(recipe, run_dir, device=device, console=console)
         if world.writes:
             result = read_result(recipe, run_dir)
@@ -181,6 +187,23 @@ def run_table(
             results[row.recipe, seed] = result
             save_results(table, {**known, **results}, root, mini=mini)
     return results
+
+
+def _free_first(plan: Sequence[Planned], root: Path, world: World) -> Iterator[Planned]:
+    """The plan in its order, but what another process trains at this moment comes last."""
+    waiting = []
+    for row, seed, recipe in plan:
+        # The processes of a torchrun must keep one order, whatever each of them sees.
+        busy = not world.distributed and is_claimed(_run_folder(root, seed, recipe) / recipe.arm)
+        if busy:
+            waiting.append((row, seed, recipe))
+        else:
+            yield row, seed, recipe
+    yield from waiting
+
+
+def _run_folder(root: Path, seed: int, recipe: Recipe) -> Path:
+    return root / f"seed{seed}" / recipe.name
 
 
 def finished_results(
@@ -199,7 +222,7 @@ def finished_results(
         for seed in seeds:
             name = table.recipe_name(row, mini=mini)
             recipe = prepare_recipe(name, seed=seed, scale=scale, overrides=overrides)
-            result = read_result(recipe, root / f"seed{seed}" / recipe.name)
+            result = read_result(recipe, _run_folder(root, seed, recipe))
             if result is not None:
                 results[row.recipe, seed] = result
     return results

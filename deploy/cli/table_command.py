@@ -42,7 +42,8 @@ def command(
     """Run a table of the paper and print it with 95% intervals beside the paper's numbers.
 
     Finished runs are kept: after a kill the same command goes on from where it stopped. Rows of
-    several tables that are the same experiment share one run, and so do teachers. Trials with
+    several tables that are the same experiment share one run, and so do teachers. Start the same
+    command in a second shell to share the work: each run is trained by one of them. Trials with
     --scale or --set need a folder of their own (--output).
 
     On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli table 1 --device cuda`.

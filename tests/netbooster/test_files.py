@@ -71,3 +71,40 @@ def test_kill_in_the_middle_keeps_the_old_bytes(
     assert path.read_bytes() == b"old"
     room.write_atomic(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from netbooster.files import claim
+with claim(Path(sys.argv[1])):
+    print("in", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_claimed_folder_is_another_process_s_until_that_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "arm"
+    assert not netbooster.files.is_claimed(folder)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "in\n"
+        assert netbooster.files.is_claimed(folder)
+        # Waiting ends the holder the hard way: even then the folder is free again.
+        with netbooster.files.claim(folder, holder.kill):
+            assert holder.wait() == -signal.SIGKILL
+        assert not netbooster.files.is_claimed(folder)
+    finally:
+        holder.kill()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(netbooster.errors.NetBoosterError, match="cannot write .*file/arm"),
+        netbooster.files.claim(tmp_path / "file" / "arm"),
+    ):
+        pass

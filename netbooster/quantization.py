@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from netbooster import integer_arithmetic as arithmetic
 from netbooster.errors import NetBoosterError
 
 _LARGEST_BIAS = 1 << 28  # as the exporter: a bias leaves room for the sums in int32
@@ -179,15 +180,16 @@ class QuantizedNetwork(nn.Module):
             keeper.widen(y)
             return y, keeper.low  # no scale is read in float
         y = keeper(y)
-        if weights is not None:
-            exact = _integer(stored, values[sources[0]], scales[sources[0]], weights, keeper)
-            y = y + (exact - y).detach()  # the firmware's number, the real function's gradient
+        read = [(values[node].detach(), scales[node]) for node in (sources[0], sources[-1])]
+        exact = _integer(stored, read, weights, keeper)
+        y = y + (exact - y).detach()  # the firmware's number, the real function's gradient
         return y, keeper.quantization()[0]
 
     def _weights(self, stored: _Stored, scale: Tensor) -> _Weights:
         layer: Any = stored.module
         weight, bias = _folded(layer, stored.norm)
         if self.floating:
+            weight, bias = weight.float(), bias.float()
             return _Weights(weight, bias, weight, bias, scale)
         return _quantize(weight, bias, scale, per_channel=isinstance(layer, nn.Conv2d))
 
@@ -218,34 +220,44 @@ class QuantizedNetwork(nn.Module):
 
 
 def _folded(layer: nn.Module, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
+    """Weight and bias with the batch norm in them, float64 as the exporter folds them."""
     weight: Any = layer.weight
     bias: Any = layer.bias
-    if bias is None:
-        bias = torch.zeros(weight.shape[0], device=weight.device)
+    weight = weight.double()
+    bias = weight.new_zeros(weight.shape[0]) if bias is None else bias.double()
     if norm is None:
         return weight, bias
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None  # _plan has checked
-    scale = torch.rsqrt(variance + norm.eps)
+    scale = 1.0 / torch.sqrt(variance.double() + norm.eps)
     if norm.affine:
-        scale = scale * norm.weight
-        return weight * scale[:, None, None, None], (bias - mean) * scale + norm.bias
-    return weight * scale[:, None, None, None], (bias - mean) * scale
+        scale = scale * norm.weight.double()
+    shift = -mean.double() * scale
+    if norm.affine:
+        shift = shift + norm.bias.double()
+    return weight * scale[:, None, None, None], bias * scale + shift
 
 
 def _quantize(weight: Tensor, bias: Tensor, input_scale: Tensor, *, per_channel: bool) -> _Weights:
-    """Weights and bias as int8 and int32 hold them (the exporter's rule)."""
+    """Weights and bias as int8 and int32 hold them (the exporter's rule), from float64."""
+    step_in = input_scale.double()
     with torch.no_grad():
         largest = weight.flatten(1).abs().amax(1)
-        scales = torch.maximum(largest / 127, bias.abs() / (input_scale * _LARGEST_BIAS))
+        scales = torch.maximum(largest / 127, bias.abs() / (step_in * _LARGEST_BIAS))
         if not per_channel:
             scales = scales.amax().expand_as(scales)
-        scales = torch.where(scales > 1e-30, scales, torch.full_like(scales, 1 / 127))
-    spread = scales.reshape(-1, *([1] * (weight.ndim - 1)))
+        scales = torch.where(scales > 1e-30, scales, torch.full_like(scales, 1 / 127)).float()
+    spread = scales.double().reshape(-1, *([1] * (weight.ndim - 1)))
     codes = torch.clamp(_round(weight / spread), -127, 127)
-    step = scales * input_scale
+    step = scales.double() * step_in
     bias_codes = _round(bias / step)
-    return _Weights(codes * spread, bias_codes * step, codes, bias_codes, scales)
+    return _Weights(
+        (codes * spread).float(),
+        (bias_codes * step).float(),
+        codes.detach().float(),
+        bias_codes.detach(),
+        scales,
+    )
 
 
 def _linear(stored: _Stored, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -257,45 +269,56 @@ def _linear(stored: _Stored, x: Tensor, weight: Tensor, bias: Tensor | None) -> 
 
 @torch.no_grad()
 def _integer(
-    stored: _Stored, x: Tensor, scale: Tensor, weights: _Weights, keeper: ActivationRange
+    stored: _Stored,
+    inputs: list[tuple[Tensor, Tensor]],
+    weights: _Weights | None,
+    keeper: ActivationRange,
 ) -> Tensor:
-    """The layer in integers: int32 sums, the fixed-point multiplier, both of its roundings.
+    """What the firmware stores, in integers: int32 sums, fixed-point multipliers, all roundings.
 
     The roundings decide every value that lies near the middle between two codes: without them a
     share of 1e-3 of the codes would differ in each layer, and most of them after fifty.
+
+    Args:
+        inputs: (values, scale) of what is read.
     """
-    # Sums stay below 2**24 in all but extreme layers, where float32 would round them.
-    sums = _linear(stored, torch.round(x / scale), weights.codes.detach(), None).double()
-    shape = (1, -1, *([1] * (sums.ndim - 2)))
-    sums = sums + weights.bias_codes.detach().double().reshape(shape)
-    out_scale, zero = keeper.quantization()
-    real = scale.double() * weights.scales.double() / out_scale.double()
-    codes = requantize(torch.round(sums).long(), real.reshape(shape)) + zero.long()
+    scale, zero = keeper.quantization()
+    codes = [torch.round(values / own) for values, own in inputs]
+    if weights is not None:
+        codes_out = _integer_linear(stored, codes[0], inputs[0][1], weights, scale)
+    elif stored.kind == "add":
+        first, second = (own.long() for own in codes)
+        codes_out = arithmetic.add(first, second, (inputs[0][1], inputs[1][1]), scale)
+    else:
+        sums = codes[0].double().sum(dim=(2, 3), keepdim=True).long()
+        count = codes[0].shape[2] * codes[0].shape[3]
+        codes_out = arithmetic.mean(sums, count, inputs[0][1], scale)
     low, high = -128, 127
     if stored.clip is not None:
         low = max(low, int(zero))
         if math.isfinite(stored.clip[1]):
-            high = min(high, int(zero) + math.floor(stored.clip[1] / float(out_scale) + 0.5))
-    return (codes.clamp(low, high).float() - zero) * out_scale
+            steps = float(torch.tensor(stored.clip[1]) / scale.cpu())  # in float32, as TFLM
+            high = min(high, int(zero) + math.floor(steps + 0.5))
+    return ((codes_out + zero.long()).clamp(low, high).float() - zero) * scale
 
 
-def requantize(sums: Tensor, factor: Tensor) -> Tensor:
-    """``sums * factor`` as the firmware multiplies: gemmlowp's fixed-point arithmetic.
-
-    Args:
-        sums: int64 that hold int32 sums.
-        factor: positive float64, broadcast against ``sums``.
-    """
-    fraction, exponent = torch.frexp(factor)
-    multiplier = torch.floor(fraction * 2.0**31 + 0.5).long()
-    carry = multiplier == 2**31
-    multiplier = torch.where(carry, multiplier // 2, multiplier)
-    exponent = exponent.long() + carry.long()
-    left, right = exponent.clamp(min=0), (-exponent).clamp(0, 31)
-    product = ((sums << left) * multiplier + (1 << 30)) >> 31
-    mask = (torch.ones_like(right) << right) - 1
-    threshold = (mask >> 1) + (product < 0).long()
-    return (product >> right) + ((product & mask) > threshold).long()
+def _integer_linear(
+    stored: _Stored, codes: Tensor, scale: Tensor, weights: _Weights, output: Tensor
+) -> Tensor:
+    """A layer with weights; codes before the output's zero point is added and clipped."""
+    rows = weights.codes.detach()
+    # Whole numbers below 2**24 are exact in float32; 255 is the largest code less a zero point.
+    wide = 255 * float(rows.abs().flatten(1).sum(1).amax()) >= 2**24
+    if wide:
+        codes, rows = codes.double(), rows.double()
+    sums = _linear(stored, codes, rows.to(codes.dtype), None).double()
+    shape = (1, -1, *([1] * (sums.ndim - 2)))
+    sums = torch.round(sums + weights.bias_codes.detach().double().reshape(shape)).long()
+    if isinstance(stored.module, nn.Linear):  # TFLM multiplies these two scales in float32
+        factor = (scale * weights.scales).double() / output.double()
+    else:
+        factor = scale.double() * weights.scales.double() / output.double()
+    return arithmetic.requantize(sums, factor.reshape(shape))
 
 
 def _plan(network: nn.Module, graph: fx.Graph) -> list[_Stored]:

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from netbooster.errors import NetBoosterError
+from netbooster.integer_arithmetic import requantize
 from netbooster.models import build_model
-from netbooster.quantization import ActivationRange, QuantizedNetwork, requantize
+from netbooster.quantization import ActivationRange, QuantizedNetwork
 
 
 def test_range_rounds_to_255_steps_and_keeps_zero_exact():

@@ -1,10 +1,11 @@
 # make demo   images in, a measured Cortex-M firmware out (sets up what it needs)
 # make test   sets up the same way, then linters and tests
+# make onnx   the second road to a flatbuffer (ONNX, TensorFlow) against our own; 2 GB of packages
 # make slow   the long tests: thousands of random graphs and fuzzed files
-# make clean  removes build outputs; .venv and runs/ stay
+# make clean  removes build outputs; .venv, .venv-onnx and runs/ stay
 PYTHON_BIN := .venv/bin
 
-.PHONY: help setup demo test slow lint clean
+.PHONY: help setup demo test onnx slow lint clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -21,6 +22,9 @@ lint: setup
 
 test: lint
 	@echo "[test] pytest"; $(PYTHON_BIN)/python -m pytest -n auto
+
+onnx: setup
+	@bash tools/check_onnx.sh
 
 slow: setup
 	@$(PYTHON_BIN)/python -m pytest -n auto -m slow

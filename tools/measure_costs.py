@@ -4,11 +4,11 @@
     python tools/measure_costs.py                 # networks of the project, then known models
     python tools/measure_costs.py --target mps2-an386
 
-Each model runs once on the emulator; executed instructions and estimated cycles of every layer are
-fitted, kernel by kernel, to multiply-accumulates, output and input elements and a constant, by
-non-negative least squares of the relative error. The models in tests/data/peers are not fitted to:
-the error on them is what `netbooster fit` reports as its own. Layers run whole (schedule `layer`),
-so that a count belongs to one layer. Run it again when a kernel changes.
+Each network runs once on the emulator layer by layer and once as the compiler schedules it, in
+streams of rows; executed instructions and estimated cycles of every layer are fitted, kernel by
+kernel, to what `deploy.fit.features` lists, by non-negative least squares of the relative error.
+The models in tests/data/peers are not fitted to: the error on them, as the compiler schedules them,
+is what `netbooster fit` reports as its own. Run it again when a kernel or the planner changes.
 """
 
 import argparse
@@ -36,11 +36,13 @@ NETWORKS = (("mobilenetv2-tiny", 32), ("mobilenetv2-tiny", 64), ("mcunet-in3", 4
 PEERS = ("small_32_int8", "mbv2_tiny_144_int8", "mcunet_in3_176_int8")
 
 
-def measure(data: bytes, name: str, target: Any) -> tuple[Plan, dict[str, Any]]:
+def measure(
+    data: bytes, name: str, target: Any, schedule: str = "auto"
+) -> tuple[Plan, dict[str, Any]]:
     """One inference on the emulator: counts by layer, sizes of the firmware."""
     with tempfile.TemporaryDirectory(prefix="nb_costs_") as folder:
         generated, elf = Path(folder) / "generated", Path(folder) / "firmware.elf"
-        plan = compile_model(data, generated, name=name, schedule="layer")
+        plan = compile_model(data, generated, name=name, schedule=schedule)
         sizes = build_firmware(generated, target, elf).sizes
         shape = plan.input.shape[1:]
         image = np.random.default_rng(0).integers(-128, 128, (1, *shape)).astype(np.int8)
@@ -61,7 +63,7 @@ def fit_kernels(measured: list[tuple[Plan, dict[str, Any]]]) -> dict[str, dict[s
     rows: dict[str, list[tuple[list[float], float, float]]] = {}
     for plan, record in measured:
         for layer, count in zip(plan.layers, record["counts"], strict=True):
-            row = (features(layer), count["instructions"], count["cycles_estimated"])
+            row = (features(plan, layer), count["instructions"], count["cycles_estimated"])
             rows.setdefault(layer.kernel, []).append(row)
     fitted = {}
     for kernel, own in sorted(rows.items()):
@@ -88,7 +90,7 @@ def summarize(
         entry: dict[str, Any] = {"model": name}
         for key in ("instructions", "cycles"):
             estimate = sum(
-                np.dot(kernels[layer.kernel][key], features(layer)) for layer in plan.layers
+                np.dot(kernels[layer.kernel][key], features(plan, layer)) for layer in plan.layers
             )
             entry[key] = record[key]
             entry[f"{key}_error"] = float(f"{estimate / record[key] - 1:.4g}")
@@ -115,8 +117,11 @@ def main() -> None:
     measured = []
     for name, resolution in NETWORKS:
         data = untrained_flatbuffer(name, resolution=resolution, classes=100, channels=3)
-        measured.append(measure(data, f"{name}-{resolution}", target))
-        print(name, resolution, f"{measured[-1][1]['instructions']:,} instructions", flush=True)
+        for schedule in ("layer", "auto"):
+            found = measure(data, f"{name}-{resolution}", target, schedule)
+            measured.append(found)
+            count = found[1]["instructions"]
+            print(name, resolution, schedule, f"{count:,} instructions", flush=True)
     known = {
         name: measure(
             (ROOT / "tests" / "data" / "peers" / f"{name}.tflite").read_bytes(), name, target

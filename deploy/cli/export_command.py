@@ -23,6 +23,7 @@ def stage(
     calibration_samples: int | None = None,
     max_drop: float | None = None,
     via: str = "writer",
+    allow_moves: bool = False,
 ) -> None:
     """Quantize and write model.tflite and model.json of each model.
 
@@ -38,6 +39,7 @@ def stage(
         calibration or recipe.calibration,
         calibration_samples or recipe.calibration_samples,
         via,
+        allow_moves,
     )
     budget = recipe.max_drop if max_drop is None else max_drop
     plain = budget is None and (first.method, first.calibration) == (METHODS[0], "min-max")
@@ -56,6 +58,7 @@ def stage(
             settings={
                 "quantization": recipe.model_dump(),
                 "first": first.label,
+                "allow_moves": allow_moves,
                 "samples": first.samples,
                 "max_drop": budget,
                 "data": context.dataset.fingerprint(),
@@ -98,6 +101,7 @@ def _export(
             "calibration": settings.calibration,
             "calibration_samples": settings.samples,
             "via": settings.via,
+            "allow_moves": settings.allow_moves,
             "max_drop": max_drop,
             "tried": list(quantized.tried),
         },
@@ -132,6 +136,9 @@ def command(
         str,
         typer.Option(help="writer (ours), or onnx2tf: ONNX and TensorFlow, extra [onnx]."),
     ] = "writer",
+    allow_moves: Annotated[
+        bool, typer.Option("--allow-moves", help="Accept PAD, RESHAPE and the like.")
+    ] = False,
 ) -> None:
     """Write RUN/MODEL/model.tflite: int8 in and out, per-channel weights, TFLM operators only.
 
@@ -148,5 +155,6 @@ def command(
         calibration_samples=calibration_samples,
         max_drop=max_drop,
         via=via,
+        allow_moves=allow_moves,
     )
     say("export", f"done; next: netbooster compile {run}")

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,16 @@ METHODS = ("post-training", "equalized", "quantization-aware")  # in order of co
 
 @dataclass(frozen=True)
 class Settings:
-    """One way to quantize; ``calibration`` and ``samples`` set the ranges."""
+    """One way to quantize; ``calibration`` and ``samples`` set the ranges.
+
+    Operators that only move data are refused without ``allow_moves``.
+    """
 
     method: str
     calibration: str
     samples: int
     via: str = "writer"
+    allow_moves: bool = False
 
     @property
     def label(self) -> str:
@@ -61,7 +65,7 @@ def ladder(first: Settings, max_drop: float | None) -> list[Settings]:
         # Trained scales follow min-max; the others may gain from clipping.
         others = [] if method == METHODS[-1] else ["mse"]
         for calibration in dict.fromkeys([first.calibration, *others]):
-            steps.append(Settings(method, calibration, first.samples))
+            steps.append(replace(first, method=method, calibration=calibration))
     return steps
 
 
@@ -132,6 +136,7 @@ def quantize(context: RunContext, paths: ModelPaths, settings: Settings) -> Quan
             name=paths.name,
             log=paths.folder / "onnx2tf.log",
             input_range=(scale * (-128 - zero_point), scale * (127 - zero_point)),
+            allow_moves=settings.allow_moves,
             metadata=metadata,
         )
         return Quantized(flatbuffer, None, trained, settings, hashes)
@@ -154,6 +159,7 @@ def quantize(context: RunContext, paths: ModelPaths, settings: Settings) -> Quan
         equalization=settings.method == "equalized",
         bias_correction=settings.method == "equalized",
         activations=activations,
+        allow_moves=settings.allow_moves,
         metadata=metadata,
     )
     return Quantized(result.flatbuffer, result, trained, settings, hashes)

@@ -35,7 +35,12 @@ def _verify(
     context.need(paths.tflite, "export")
     try:
         card = json.loads(context.need(paths.model_json, "export").read_text())["quantization"]
-        settings = Settings(card["method"], card["calibration"], card["calibration_samples"])
+        settings = Settings(
+            card["method"],
+            card["calibration"],
+            card["calibration_samples"],
+            allow_moves=card.get("allow_moves", False),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise DeployError(
             f"{paths.model_json}: not written by this version; run `netbooster export` again"

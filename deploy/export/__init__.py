@@ -23,6 +23,7 @@ from deploy.export.ir import Graph, Quantization, Tensor
 from deploy.export.quantize import Range, assign_quantization, representable
 from deploy.export.trace import trace
 from deploy.export.writer import FlatbufferWriter, FloatWriter
+from deploy.moves import DATA_MOVES
 
 __all__ = [
     "METHODS",
@@ -108,6 +109,7 @@ def export(
     equalization: bool = False,
     bias_correction: bool = False,
     activations: Mapping[str, tuple[float, int]] | None = None,
+    allow_moves: bool = True,
 ) -> ExportResult:
     """Quantize ``model`` and write it as a flatbuffer for TensorFlow Lite Micro.
 
@@ -128,6 +130,8 @@ def export(
         bias_correction: take the mean rounding error out of the biases (``bias_correction``).
         activations: scale and zero point of every activation by its name, from quantization-aware
             training; ranges of the calibration images are then only recorded.
+        allow_moves: where the network forces operators that only move data (PAD, RESHAPE), warn
+            and write them; otherwise refuse.
 
     Raises:
         DeployError: one line that names the layer or the calibration set, and the remedy.
@@ -142,6 +146,8 @@ def export(
         )
     source = _input_quantization(calibration, input_scale, input_zero_point)
     graph = trace(model, shape)
+    if not allow_moves:
+        _refuse_moves(graph)
     if equalization:
         equalize(graph, channel_maxima(graph, calibration))
     ranges = calibrate(graph, calibration, method=calibration_method, percentile=percentile)
@@ -186,6 +192,16 @@ def _write(
     for op in graph.ops:
         op.emit(writer, quantization)
     return writer.finish(graph.input, graph.outputs, metadata)
+
+
+def _refuse_moves(graph: Graph) -> None:
+    for op in graph.ops:
+        if op.operator in DATA_MOVES:
+            reason = next((w for w in graph.warnings if f"'{op.layer}'" in w), "it moves data only")
+            raise DeployError(
+                f"layer '{op.layer}' would add the operator {op.operator}, which computes nothing: "
+                f"{reason}; or allow it (--allow-moves)"
+            )
 
 
 def _given(name: str, scale: float, zero_point: int) -> Quantization:

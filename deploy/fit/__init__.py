@@ -9,6 +9,7 @@ fitted to. Code and static memory are taken from the firmwares that were measure
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from deploy.codegen import Plan, PlannedLayer
+from deploy.codegen.plan import Extent
 from deploy.errors import DeployError
 from deploy.targets import Target
 
@@ -85,11 +87,27 @@ class Fit:
         return f"lacks {' and '.join(lacks)}" if lacks else "fits"
 
 
-def features(layer: PlannedLayer) -> list[float]:
-    """What a kernel's cost grows with: MACs, output and input elements, and one for the call."""
-    outputs = sum(extent.bytes for extent in layer.outputs)
-    inputs = sum(extent.bytes for extent in layer.inputs)
-    return [float(layer.macs), float(outputs), float(inputs), 1.0]
+def features(plan: Plan, layer: PlannedLayer) -> list[float]:
+    """What a kernel's cost grows with.
+
+    MACs, output and input elements, calls, and channels prepared anew at each call: a layer that
+    streams is called for a few rows at a time.
+    """
+    height = layer.output_shape[1] if len(layer.output_shape) == 4 else 1
+    calls = 1 if layer.stream < 0 else math.ceil(height / layer.batch)
+    outputs = math.prod(layer.output_shape)
+    inputs = sum(_whole_bytes(plan, layer, extent) for extent in layer.inputs)
+    return [float(n) for n in (layer.macs, outputs, inputs, calls, calls * layer.output_shape[-1])]
+
+
+def _whole_bytes(plan: Plan, layer: PlannedLayer, extent: Extent) -> int:
+    """Of the tensor that a layer reads in an extent of the arena, however few rows lie there."""
+    place = (extent.offset, extent.bytes)
+    for tensor in plan.tensors:
+        alive = tensor.first < layer.index <= tensor.last
+        if alive and (tensor.offset, tensor.resident_bytes) == place:
+            return tensor.bytes
+    return extent.bytes  # an input of the model that the plan does not place
 
 
 @cache
@@ -132,7 +150,7 @@ def estimate(plan: Plan, target: Target) -> Fit:
             )
         for key in totals:
             coefficients = costs.kernels[layer.kernel][key]
-            pairs = zip(coefficients, features(layer), strict=True)
+            pairs = zip(coefficients, features(plan, layer), strict=True)
             totals[key] += sum(factor * value for factor, value in pairs)
     code = costs.code_fixed + costs.code_layer * len(plan.layers)
     return Fit(

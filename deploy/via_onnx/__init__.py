@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,17 @@ from torch import nn
 from deploy.errors import DeployError
 from deploy.export.calibrate import check_images
 from deploy.files import write_atomic
-from deploy.graph import Graph, parse_graph, supported_operators
+from deploy.graph import Graph, Operator, parse_graph, supported_operators
+from deploy.moves import DATA_MOVES
 
-__all__ = ["check_operators", "convert_onnx", "onnx_available", "onnx_input", "torch_to_onnx"]
+__all__ = [
+    "check_operators",
+    "convert_onnx",
+    "onnx_available",
+    "onnx_input",
+    "torch_to_onnx",
+    "weighted_layers",
+]
 
 OPSET = 17
 _NEEDED = (
@@ -36,8 +44,8 @@ _NEEDED = (
     "tensorflow", "tf_keras",
 )  # fmt: skip
 _SECONDS = 1800
-# Moves of data that a graph for a microcontroller must not contain: each costs memory or time.
-_STRAY = ("TRANSPOSE", "QUANTIZE", "DEQUANTIZE", "RESHAPE", "PAD", "PADV2")
+_WEIGHTED = {"Conv", "Gemm", "MatMul"}  # of ONNX, and what TensorFlow makes of them:
+_WEIGHTED_TFLITE = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
 
 def onnx_available() -> str | None:
@@ -93,6 +101,8 @@ def onnx_input(data: bytes, name: str) -> tuple[str, tuple[int, int, int]]:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf has its own exceptions
         raise DeployError(f"{name}: not an ONNX file, or damaged; export it again") from error
+    if not model.graph.node:
+        raise DeployError(f"{name}: not an ONNX file, or damaged (no operators); export it again")
     newest = onnx.defs.onnx_opset_version()
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx") and entry.version > newest:
@@ -125,6 +135,7 @@ def convert_onnx(
     log: Path,
     input_range: tuple[float, float] | None = None,
     check: bool = True,
+    allow_moves: bool = False,
     metadata: Mapping[str, str] | None = None,
 ) -> bytes:
     """An ONNX file as int8 .tflite, by onnx2tf and TensorFlow.
@@ -137,6 +148,7 @@ def convert_onnx(
             first calibration image are set to them, so that the converter gives the input exactly
             that range.
         check: refuse operators that TFLM's int8 does not need (``check_operators``).
+        allow_moves: but let PAD, RESHAPE and the like pass.
         metadata: text entries that travel in the file.
 
     Raises:
@@ -162,24 +174,76 @@ def convert_onnx(
             np.save(work / "calibration_image_sample_data_20x128x128x3_float32.npy", sample)
         output = _run_worker(work, source, name, log)
     if check:
-        check_operators(parse_graph(output, name))
+        check_operators(parse_graph(output, name), weighted_layers(data), allow_moves=allow_moves)
     return _with_metadata(output, metadata or {})
 
 
-def check_operators(graph: Graph) -> None:
+def check_operators(graph: Graph, layers: Sequence[str] = (), *, allow_moves: bool = False) -> None:
     """Refuse a graph with operators that move data about, or that our int8 does not have.
+
+    Args:
+        layers: of the torch network, each with weights, in order (``weighted_layers``).
+        allow_moves: let operators pass that only move data.
 
     Raises:
         DeployError: names the operator and the layer that it came from.
     """
     known = set(supported_operators())
     for op in graph.operators:
-        if op.kind in _STRAY or op.kind not in known:
-            what = "is not needed in int8" if op.kind in _STRAY else "has no int8 kernel here"
-            raise DeployError(
-                f"{graph.name}: operator {op.index} {op.kind} (from '{graph.output(op).name}') "
-                f"{what}; pad as TFLite's SAME does, or use the default road (without --via)"
-            )
+        if op.kind in DATA_MOVES and not allow_moves:
+            what = "is not needed in int8"
+        elif op.kind not in known:
+            what = "has no int8 kernel here"
+        else:
+            continue
+        raise DeployError(
+            f"{graph.name}: operator {op.index} {op.kind} ({_origin(graph, op, layers)}) "
+            f"{what}; pad as TFLite's SAME does, or use the default road (without --via)"
+        )
+
+
+def _origin(graph: Graph, op: Operator, layers: Sequence[str]) -> str:
+    """Where an operator comes from: the layer with weights behind it, or else in front of it.
+
+    TensorFlow's names tell nothing of torch, but layers with weights keep their order.
+    """
+    weighted = [other.index for other in graph.operators if other.kind in _WEIGHTED_TFLITE]
+    name = f"from '{graph.output(op).name}'" if op.outputs else "without output"
+    if not layers or len(weighted) != len(layers):
+        return name
+    if op.index in weighted:
+        return f"layer '{layers[weighted.index(op.index)]}'"
+    behind = [place for place, index in enumerate(weighted) if index > op.index]
+    if behind:
+        return f"in front of layer '{layers[behind[0]]}'"
+    return f"behind layer '{layers[-1]}'"
+
+
+def weighted_layers(data: bytes) -> list[str]:
+    """The torch layers with weights in an ONNX file, in order; ONNX's own names in foreign ones."""
+    _require_extra()
+    import onnx
+
+    model = onnx.load_model_from_string(data)
+    constants = {tensor.name for tensor in model.graph.initializer}
+    constants |= {name for n in model.graph.node if n.op_type == "Constant" for name in n.output}
+    found = [
+        _module_path(node.name or node.output[0])
+        for node in model.graph.node
+        if node.op_type in _WEIGHTED and len(node.input) > 1 and node.input[1] in constants
+    ]
+    return found
+
+
+def _module_path(node: str) -> str:
+    """torch's "/blocks/blocks.0/conv/Conv" as the module's path "blocks.0.conv"."""
+    path: list[str] = []
+    before = ""
+    for part in node.strip("/").split("/")[:-1]:
+        nested = bool(before) and part.startswith(f"{before}.")
+        path.append(part[len(before) + 1 :] if nested else part)
+        before = part
+    return ".".join(path) or node
 
 
 def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 
 from deploy.codegen import compile_model
 from deploy.errors import DeployError
-from deploy.fit import Fit, estimate, largest, load_costs
+from deploy.fit import Fit, estimate, features, largest, load_costs
 from deploy.targets import load_target
 
 PEERS = Path(__file__).parents[1] / "data" / "peers"
@@ -15,7 +15,7 @@ PEERS = Path(__file__).parents[1] / "data" / "peers"
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory):
     data = (PEERS / "small_32_int8.tflite").read_bytes()
-    return compile_model(data, tmp_path_factory.mktemp("fit"), name="small", schedule="layer")
+    return compile_model(data, tmp_path_factory.mktemp("fit"), name="small")
 
 
 def test_estimate_of_a_known_model(plan):
@@ -26,6 +26,20 @@ def test_estimate_of_a_known_model(plan):
     assert found.latency_ms == pytest.approx(found.cycles / 25e6 * 1000, rel=1e-6)
     assert found.arena_bytes == plan.arena_bytes < found.ram_bytes
     assert found.fits and found.verdict == "fits"
+
+
+def test_features_do_not_depend_on_how_many_rows_lie_in_memory(plan, tmp_path):
+    """MACs and elements are the layer's; only the calls follow from the schedule."""
+    data = (PEERS / "small_32_int8.tflite").read_bytes()
+    whole = compile_model(data, tmp_path, name="small", schedule="layer")
+    assert any(layer.stream >= 0 for layer in plan.layers)
+    for streamed, alone in zip(plan.layers, whole.layers, strict=True):
+        ours, theirs = features(plan, streamed), features(whole, alone)
+        assert ours[:3] == theirs[:3] and theirs[3] == 1
+        assert ours[3] == (
+            1 if streamed.stream < 0 else -(-streamed.output_shape[1] // streamed.batch)
+        )
+        assert ours[4] == ours[3] * streamed.output_shape[-1]
 
 
 def test_errors_on_known_models_are_small():

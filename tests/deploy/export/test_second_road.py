@@ -1,0 +1,234 @@
+"""Both roads to a flatbuffer, on every network of the project: the same operators; on trained
+networks the same quality, tensor by tensor.
+
+Needs the extra [onnx]: tools/check_onnx.sh (`make onnx`) runs these with it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deploy.errors import DeployError
+from deploy.export import ExportResult, export
+from deploy.export.trace import run_float
+from deploy.graph import Graph, parse_graph
+from deploy.tflm import TflmModel
+from deploy.via_onnx import convert_onnx, onnx_available, torch_to_onnx, weighted_layers
+from netbooster.models import build_model
+
+pytestmark = pytest.mark.skipif(
+    onnx_available() is not None, reason=f"second road: {onnx_available()}"
+)
+
+INPUT_RANGE = (-1, 127 / 128)
+CLOSE_DB = 0.5
+TENSOR_IMAGES, TEST_IMAGES = 32, 400
+
+
+@dataclass
+class Pair:
+    """One network by both roads, and the images that it was and was not trained on."""
+
+    own: ExportResult
+    other: bytes
+    model: nn.Module
+    test: np.ndarray
+    labels: np.ndarray
+
+    def graphs(self) -> tuple[Graph, Graph]:
+        return parse_graph(self.own.flatbuffer, "own"), parse_graph(self.other, "onnx2tf")
+
+
+def convert(model: nn.Module, images: np.ndarray, folder: Path, **options: bool) -> bytes:
+    return convert_onnx(
+        torch_to_onnx(model, images.shape[1:]),
+        images,
+        name="net",
+        log=folder / "log.txt",
+        input_range=INPUT_RANGE,
+        **options,
+    )
+
+
+def train(model: nn.Module, images: np.ndarray, labels: np.ndarray, steps: int) -> nn.Module:
+    optimizer = torch.optim.Adam(model.parameters())
+    inputs, targets = torch.from_numpy(images), torch.from_numpy(labels)
+    for step in range(steps):
+        batch = torch.randint(0, len(inputs), (48,))
+        optimizer.param_groups[0]["lr"] = 4e-3 * (1 - step / steps)
+        loss = nn.functional.cross_entropy(model(inputs[batch]), targets[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=["own module", "mobilenetv2-tiny", "mcunet-in3"])
+def pair(request, trained, train_labels, tmp_path_factory) -> Pair:
+    """A user's module and the two networks of the paper's boards, trained on digits."""
+    model, images, test = trained.model, trained.train, trained.test
+    if request.param != "own module":
+        images, test = (own.repeat(2, axis=2).repeat(2, axis=3) for own in (images, test))
+        torch.manual_seed(0)
+        model = build_model(request.param, num_classes=10, resolution=32, channels=1)
+        model = train(model, images, train_labels, 200)
+    calibration = np.ascontiguousarray(images[:128])
+    # Both roads must see the same extremes, which TensorFlow takes from the images themselves.
+    calibration[0].reshape(-1)[[0, -1]] = INPUT_RANGE
+    other = convert(model, calibration, tmp_path_factory.mktemp("onnx"))
+    return Pair(export(model, calibration), other, model, test[:TEST_IMAGES], trained.labels)
+
+
+def same_operators(own: Graph, other: Graph) -> None:
+    assert [op.kind for op in other.operators] == [op.kind for op in own.operators]
+    for ours, theirs in zip(own.operators, other.operators, strict=True):
+        # TFLM reads [1, 1, 1, C] and [1, C] alike.
+        assert squeezed(own.output(ours).shape) == squeezed(other.output(theirs).shape)
+        assert getattr(ours.attributes, "activation", 0) == getattr(
+            theirs.attributes, "activation", 0
+        )
+        for place in (1, 2):
+            a, b = own.optional_input(ours, place), other.optional_input(theirs, place)
+            if a is None or b is None or a.data is None or ours.kind == "MEAN":
+                continue
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            if place == 1:
+                assert a.quantization is not None and b.quantization is not None
+                assert len(a.quantization.scales) == len(b.quantization.scales)
+    assert len(own.inputs) == len(other.inputs) == len(own.outputs) == len(other.outputs) == 1
+
+
+def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(size for size in shape if size != 1)
+
+
+def codes_of(images: np.ndarray) -> np.ndarray:
+    codes = np.rint(images * 128).clip(-128, 127).astype(np.int8)
+    return np.ascontiguousarray(codes.transpose(0, 2, 3, 1))
+
+
+def values(interpreter: TflmModel, graph: Graph, index: int) -> np.ndarray:
+    own = graph.tensors[index].quantization
+    assert own is not None
+    codes = interpreter.tensor(index).astype(np.float64)
+    return ((codes - own.zero_points[0]) * own.scales[0]).reshape(-1)
+
+
+def test_same_operators_and_weights(pair):
+    own, other = pair.graphs()
+    same_operators(own, other)
+    # The input's scale is the preprocessing's on both roads.
+    for graph in (own, other):
+        source = graph.tensors[graph.inputs[0]].quantization
+        assert (source.scales[0], source.zero_points[0]) == (1 / 128, 0)
+    # Weights fold the same batch norms: codes differ by roundings only.
+    for ours, theirs in zip(own.operators, other.operators, strict=True):
+        if ours.kind.endswith("CONV_2D"):
+            a = own.input(ours, 1).data.astype(int)
+            b = other.input(theirs, 1).data.astype(int)
+            assert np.abs(a - b).max() <= 1
+
+
+def test_same_quality_in_every_tensor(pair):
+    """Signal to noise of int8 in TFLM against float torch, operator by operator."""
+    own, other = pair.graphs()
+    models = [TflmModel(data, keep_tensors=True) for data in (pair.own.flatbuffer, pair.other)]
+    images = pair.test[:TENSOR_IMAGES]
+    floats = {
+        tensor.name: found.numpy()
+        for tensor, found in run_float(pair.own.graph, torch.from_numpy(images)).items()
+    }
+    count = len(own.operators)
+    signal, noise = np.zeros(count), np.zeros((2, count))
+    for number, image in enumerate(codes_of(images)):
+        for road, (model, graph) in enumerate(zip(models, (own, other), strict=True)):
+            model.invoke(image[None])
+            for place, op in enumerate(graph.operators):
+                name = own.output(own.operators[place]).name
+                real = floats[name][number].astype(np.float64)
+                real = (real.transpose(1, 2, 0) if real.ndim == 3 else real).reshape(-1)
+                error = values(model, graph, op.outputs[0]) - real
+                noise[road, place] += (error**2).sum()
+                signal[place] += (real**2).sum() if road == 0 else 0
+    ours, theirs = 10 * np.log10(signal / noise)
+    table = [
+        f"{op.kind} {own.output(op).name}: {a:.2f} dB, {b:.2f} dB"
+        for op, a, b in zip(own.operators, ours, theirs, strict=True)
+    ]
+    print("\n".join(table))
+    worst = int(np.argmin(ours - theirs))
+    assert ours[worst] > theirs[worst] - CLOSE_DB, table[worst]
+    assert abs(ours[-1] - theirs[-1]) < CLOSE_DB, table[-1]
+
+
+def test_same_accuracy(pair):
+    codes = codes_of(pair.test)
+    with torch.inference_mode():
+        answers = [pair.model(torch.from_numpy(pair.test)).numpy()]
+    for data in (pair.own.flatbuffer, pair.other):
+        model = TflmModel(data)
+        answers.append(np.stack([model.invoke(image[None]).reshape(-1) for image in codes]))
+    floats, own, other = (answer.argmax(axis=1) for answer in answers)
+    labels = pair.labels[: len(codes)]
+    assert (floats == labels).mean() > 0.9
+    differ = int((own != other).sum())
+    # Paired: images that the two decide differently, each way; three deviations of their count.
+    gain = abs(int((own == labels).sum()) - int((other == labels).sum()))
+    assert gain <= 3 * max(1.0, differ**0.5), (differ, gain)
+    assert differ <= 0.02 * len(codes)
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2-35", "mobilenetv2-50", "mobilenetv2-100"])
+def test_other_networks_of_the_project(name, tmp_path):
+    model, images = untrained(name, 32)
+    own = parse_graph(export(model, images).flatbuffer, "own")
+    same_operators(own, parse_graph(convert(model, images, tmp_path), "onnx2tf"))
+
+
+def untrained(name: str, size: int) -> tuple[nn.Module, np.ndarray]:
+    torch.manual_seed(0)
+    model = build_model(name, num_classes=10, resolution=size).eval()
+    codes = np.random.default_rng(0).integers(-128, 128, (2, 3, size, size))
+    return model, codes.astype(np.float32) / 128
+
+
+def test_a_network_that_no_int8_has_is_refused_by_both(tmp_path):
+    model, images = untrained("deit-tiny", 32)
+    with pytest.raises(DeployError, match=r"layer '.*' .* cannot be exported"):
+        export(model, images)
+    with pytest.raises(DeployError, match=r"net: (operator|the converter failed)"):
+        convert(model, images, tmp_path)
+
+
+class Padded(nn.Module):
+    """Symmetric padding at stride 2: a PAD in TensorFlow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1))
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.flatten(self.features(x).mean((2, 3)), 1)
+
+
+def test_a_stray_operator_names_the_torch_layer(tmp_path):
+    images = untrained("mobilenetv2-35", 32)[1][:, :, :16, :16]
+    assert weighted_layers(torch_to_onnx(Padded(), (3, 16, 16))) == ["features.0", "features.1.1"]
+    with pytest.raises(DeployError, match=r"PAD \(in front of layer 'features\.1\.1'\) is not"):
+        convert(Padded(), images, tmp_path)
+    assert b"TFL3" in convert(Padded(), images, tmp_path, allow_moves=True)[:8]
+
+
+@pytest.fixture(scope="module")
+def train_labels() -> np.ndarray:
+    from sklearn.datasets import load_digits
+
+    target = load_digits().target
+    order = np.random.default_rng(0).permutation(len(target))
+    return target[order][:1297]

@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Does NetBooster's gain survive int8? Pairs of trained networks, float against generated C.
+
+    python tools/study_quantization.py runs/tables-mini/seed0 runs/tables-mini/seed1 \
+        runs/tables-mini/seed2 --out study.json
+
+Each folder is a seed: it holds a vanilla and a boosted ``contracted.pt``, trained alike. For every
+network the float accuracy (torch) and the int8 accuracy (the generated C, compiled for this
+machine) are taken on the same test images, and with them
+
+* what int8 costs each network, float − int8, mean over seeds;
+* what int8 takes of the gain: gain(float) − gain(int8), paired image by image;
+* how the weights of the layers that were merged differ from the same layers of vanilla.
+
+Intervals are 95%: over seeds (Student's t), and over images (each image's difference, averaged
+over seeds), which is the narrower and says nothing of other seeds. ``--method`` tries ways to
+quantize; answers are kept in the folder ``--cache`` by the hash of network and settings.
+"""
+
+import argparse
+import json
+import math
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from deploy.codegen import compile_model  # noqa: E402
+from deploy.errors import DeployError  # noqa: E402
+from deploy.export import ExportResult, export  # noqa: E402
+from deploy.export.ops.conv import Conv  # noqa: E402
+from deploy.files import write_atomic  # noqa: E402
+from deploy.host_model import HostModel, build_host  # noqa: E402
+from deploy.model_io import (  # noqa: E402
+    calibration_images,
+    fine_tuned,
+    input_quantization,
+    load_model,
+    test_batches,
+)
+from deploy.stamps import hash_file  # noqa: E402
+from netbooster.data import Dataset, load_dataset  # noqa: E402
+from netbooster.errors import NetBoosterError  # noqa: E402
+from netbooster.expansion import expand, expanded_layers  # noqa: E402
+from netbooster.recipe import Recipe, load_recipe  # noqa: E402
+from netbooster.statistics import interval  # noqa: E402
+
+ARMS = ("vanilla", "boosted")
+MOST_LOST = 0.2  # points of the gain, mean over seeds
+MOST_DROP = 0.3  # points of accuracy, mean over seeds
+METHODS = ("post-training", "equalized", "quantization-aware")
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to quantize; ``calibration`` is one of ``deploy.export.METHODS``."""
+
+    name: str
+    calibration: str
+
+    @property
+    def label(self) -> str:
+        """As it is given to ``--method``."""
+        return f"{self.name}:{self.calibration}"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A trained network and the recipe that it came from."""
+
+    path: Path
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which test images a network got right, bool [N], in float and in int8."""
+
+    float_right: np.ndarray
+    int8_right: np.ndarray
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Weights of a layer, batch norm folded in.
+
+    Attributes:
+        weight_db: signal to noise of their int8 codes, per output channel scales.
+        peak: largest weight of a channel over its root mean square, mean over channels: 8 bits
+            are spent on the largest.
+        balance: median of the channels' largest outputs over the largest of all; one scale serves
+            all channels of an activation.
+        output_db: signal to noise of what int8 can hold of the layer's output range, as rounding
+            noise of one step over the root mean square.
+    """
+
+    weight_db: float
+    peak: float
+    balance: float
+    output_db: float
+
+
+def find_pair(folder: Path, names: tuple[str, str]) -> tuple[Network, Network]:
+    """The vanilla and the boosted network of a seed.
+
+    Raises:
+        DeployError: one is missing.
+    """
+    found = []
+    for arm, name in zip(ARMS, names, strict=True):
+        runs = [run for run in (folder / name, folder) if (run / arm / "contracted.pt").is_file()]
+        if not runs:
+            raise DeployError(
+                f"{folder}: no {arm} network; looked for {name}/{arm}/contracted.pt and "
+                f"{arm}/contracted.pt (choose others with --{arm})"
+            )
+        recipe = load_recipe(str(runs[0] / "recipe.toml"))
+        found.append(Network(runs[0] / arm / "contracted.pt", recipe))
+    return found[0], found[1]
+
+
+def quantize(network: Network, dataset: Dataset, method: Method, cache: Path) -> ExportResult:
+    """The network as int8, as ``netbooster export`` makes it."""
+    trained = load_model(network.path)
+    samples = network.recipe.quantization.calibration_samples
+    scale, zero_point = input_quantization(trained.preprocess)
+    module, activations = trained.module, None
+    if method.name == "quantization-aware":
+        path = cache / f"{hash_file(network.path)[:16]}-finetuned.pt"
+        module, activations = fine_tuned(
+            path, trained.module, dataset, network.recipe, samples, "cpu"
+        )
+    return export(
+        module,
+        calibration_images(dataset, samples),
+        input_scale=scale,
+        input_zero_point=zero_point,
+        calibration_method=method.calibration,
+        equalization=method.name == "equalized",
+        bias_correction=method.name == "equalized",
+        activations=activations,
+    )
+
+
+def answers(
+    network: Network, method: Method, images: Sequence[tuple], dataset: Dataset, cache: Path
+) -> Answers:
+    """Run a network in float and as generated C on the host; kept in ``cache``."""
+    import torch
+
+    key = f"{hash_file(network.path)[:16]}-{method.label.replace(':', '-')}"
+    path = cache / f"{key}-{sum(len(labels) for _, _, labels in images)}.npz"
+    if path.is_file():
+        stored = np.load(path)
+        return Answers(stored["float_right"], stored["int8_right"])
+    trained = load_model(network.path)
+    result = quantize(network, dataset, method, cache)
+    with tempfile.TemporaryDirectory(prefix="nb_study_") as folder:
+        compile_model(result.flatbuffer, Path(folder), name="study")
+        host = HostModel(build_host(Path(folder), Path(folder) / "model.so"))
+    right: list[list[np.ndarray]] = [[], []]
+    with torch.inference_mode():
+        for pixels, codes, labels in images:
+            normalized = trained.preprocess.normalize(torch.from_numpy(pixels))
+            logits = trained.module(normalized).numpy()
+            right[0].append(logits.argmax(axis=1) == labels)
+            right[1].append(host.invoke(codes).reshape(len(codes), -1).argmax(axis=1) == labels)
+    found = Answers(np.concatenate(right[0]), np.concatenate(right[1]))
+    cache.mkdir(parents=True, exist_ok=True)
+    np.savez(path, float_right=found.float_right, int8_right=found.int8_right)
+    return found
+
+
+def compare(pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
+    """Points of accuracy: costs of int8, and what it takes of the gain, with 95% intervals.
+
+    Args:
+        pairs: vanilla and boosted of each seed, on the same images in the same order.
+    """
+    seeds, per_image = [], []
+    for vanilla, boosted in pairs:
+        floats = [100.0 * own.float_right.mean() for own in (vanilla, boosted)]
+        ints = [100.0 * own.int8_right.mean() for own in (vanilla, boosted)]
+        seeds.append(
+            {
+                "float": dict(zip(ARMS, floats, strict=True)),
+                "int8": dict(zip(ARMS, ints, strict=True)),
+                "drop": {arm: a - b for arm, a, b in zip(ARMS, floats, ints, strict=True)},
+                "gain_float": floats[1] - floats[0],
+                "gain_int8": ints[1] - ints[0],
+                "lost": (floats[1] - floats[0]) - (ints[1] - ints[0]),
+            }
+        )
+        signed = [own.astype(np.float64) for own in (
+            boosted.float_right, vanilla.float_right, boosted.int8_right, vanilla.int8_right
+        )]  # fmt: skip
+        per_image.append(100.0 * ((signed[0] - signed[1]) - (signed[2] - signed[3])))
+    means = np.mean(per_image, axis=0)
+    lost, over_seeds = interval([float(seed["lost"]) for seed in seeds])
+    drops = {}
+    for arm in ARMS:
+        mean, half = interval([float(seed["drop"][arm]) for seed in seeds])
+        drops[arm] = {"mean": mean, "interval": half}
+    return {
+        "images": len(means),
+        "seeds": seeds,
+        "drop": drops,
+        "lost": {
+            "mean": lost,
+            "interval_seeds": over_seeds,
+            "interval_images": 1.96 * float(means.std(ddof=1)) / math.sqrt(len(means)),
+        },
+        "keeps_gain": lost <= MOST_LOST,
+        "keeps_accuracy": all(abs(drops[arm]["mean"]) <= MOST_DROP for arm in ARMS),
+    }
+
+
+def merged_layers(network: Network, dataset: Dataset) -> list[str]:
+    """Names of the layers that the boosted recipe expands and merges again."""
+    import torch
+
+    from netbooster.pipeline import build_network
+
+    shape = dataset.preprocess
+    example = torch.zeros(1, shape.channels, shape.resolution, shape.resolution)
+    model = build_network(network.recipe, dataset)
+    giant = expand(model, network.recipe.netbooster.expansion, example_input=example)
+    return [name for name, _ in expanded_layers(giant)]
+
+
+def spreads(network: Network, dataset: Dataset, layers: Sequence[str]) -> dict[str, Spread]:
+    """Ranges of weights and outputs of some layers."""
+    from deploy.export.calibrate import activations, channel_maxima
+
+    images = calibration_images(dataset, 128)
+    result = export(load_model(network.path).module, images)
+    maxima = channel_maxima(result.graph, images)
+    squares: dict[Any, list[float]] = {}
+    for tensor, _, values in activations(result.graph, images, 32):
+        squares.setdefault(tensor, []).append(float(values.square().mean()))
+    steps = {record.name: record.scale for record in result.tensors}
+    found = {}
+    for op in result.graph.ops:
+        if not isinstance(op, Conv) or op.layer not in layers:
+            continue
+        rows = op.weight.reshape(len(op.weight), -1)
+        largest = np.maximum(np.abs(rows).max(axis=1), 1e-30)
+        scales = largest[:, None] / 127
+        noise = ((np.rint(rows / scales) * scales - rows) ** 2).sum()
+        power = np.sqrt(np.maximum((rows**2).mean(axis=1), 1e-60))
+        channels = maxima[op.output]
+        rounding = steps[op.output.name] ** 2 / 12
+        found[op.layer] = Spread(
+            weight_db=float(10 * np.log10((rows**2).sum() / max(noise, 1e-30))),
+            peak=float((largest / power).mean()),
+            balance=float(np.median(channels) / channels.max()),
+            output_db=float(10 * np.log10(statistics.fmean(squares[op.output]) / rounding)),
+        )
+    return found
+
+
+def compare_spreads(
+    pairs: Sequence[tuple[dict[str, Spread], dict[str, Spread]]],
+) -> dict[str, dict[str, float]]:
+    """Each figure of :class:`Spread`: mean over layers and seeds, of both arms."""
+    table = {}
+    for key in asdict(next(iter(pairs[0][0].values()))):
+        own = {
+            arm: statistics.fmean(
+                getattr(spread, key) for pair in pairs for spread in pair[place].values()
+            )
+            for place, arm in enumerate(ARMS)
+        }
+        table[key] = own
+    return table
+
+
+def report(study: dict[str, Any], say: Callable[[str], None] = print) -> None:
+    """The numbers as text."""
+    for label, found in study["methods"].items():
+        say(f"\n{label}: {found['images']:,} test images, {len(found['seeds'])} seeds")
+        for number, seed in enumerate(found["seeds"]):
+            cells = [
+                f"{arm} {seed['float'][arm]:.2f}% -> {seed['int8'][arm]:.2f}% "
+                f"({-seed['drop'][arm]:+.2f})"
+                for arm in ARMS
+            ]
+            say(
+                f"  pair {number}: {', '.join(cells)}; gain {seed['gain_float']:+.2f} -> "
+                f"{seed['gain_int8']:+.2f}"
+            )
+        for arm in ARMS:
+            own = found["drop"][arm]
+            say(f"  float - int8, {arm}: {own['mean']:+.3f} ± {own['interval']:.3f} points")
+        lost = found["lost"]
+        say(
+            f"  gain lost: {lost['mean']:+.3f} points; 95%: ± {lost['interval_images']:.3f} over "
+            f"images, ± {lost['interval_seeds']:.3f} over seeds"
+        )
+        say(
+            f"  at most {MOST_LOST} of the gain lost: {_yes(found['keeps_gain'])}; at most "
+            f"{MOST_DROP} between float and int8: {_yes(found['keeps_accuracy'])}"
+        )
+    layers = study.get("merged_layers", [])
+    if layers:
+        say(f"\nthe {len(layers)} merged layers, mean over layers and seeds: vanilla, boosted")
+        for key, own in study["spreads"].items():
+            say(f"  {key:10} {own['vanilla']:8.3f} {own['boosted']:8.3f}")
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "NO"
+
+
+def parse_method(text: str) -> Method:
+    """``METHOD:CALIBRATION``."""
+    name, _, calibration = text.partition(":")
+    from deploy.export import METHODS as CALIBRATIONS
+
+    if name not in METHODS or calibration not in CALIBRATIONS:
+        raise DeployError(
+            f"--method {text}: give METHOD:CALIBRATION, of {', '.join(METHODS)} and "
+            f"{', '.join(CALIBRATIONS)}"
+        )
+    return Method(name, calibration)
+
+
+def study(
+    folders: Sequence[Path],
+    names: tuple[str, str],
+    methods: Sequence[Method],
+    cache: Path,
+    *,
+    limit: int | None = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Everything that :func:`report` prints."""
+    pairs = [find_pair(folder, names) for folder in folders]
+    data = pairs[0][0].recipe.data
+    dataset = load_dataset(data)
+    fingerprint = dataset.fingerprint()
+    for network in (network for pair in pairs for network in pair):
+        if load_dataset(network.recipe.data).fingerprint() != fingerprint:
+            raise DeployError(f"{network.path}: trained on other data than {pairs[0][0].path}")
+    images = list(test_batches(dataset, limit))
+    found: dict[str, Any] = {"format": 1, "methods": {}}
+    for method in methods:
+        told = []
+        for folder, pair in zip(folders, pairs, strict=True):
+            own = [answers(network, method, images, dataset, cache) for network in pair]
+            say(f"[study] {method.label}: {folder} done")
+            told.append((own[0], own[1]))
+        found["methods"][method.label] = compare(told)
+    layers = merged_layers(pairs[0][1], dataset)
+    ranges = [(spreads(a, dataset, layers), spreads(b, dataset, layers)) for a, b in pairs]
+    found["merged_layers"] = layers
+    found["spreads"] = compare_spreads(ranges)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("folders", nargs="+", type=Path, metavar="SEED_FOLDER")
+    parser.add_argument("--vanilla", default="mini-table1-mobilenetv2-tiny-vanilla")
+    parser.add_argument("--boosted", default="mini-table1-mobilenetv2-tiny-netbooster")
+    parser.add_argument("--method", action="append", help="default: post-training:min-max")
+    parser.add_argument("--limit", type=int, help="test images; default: all")
+    parser.add_argument("--cache", type=Path, default=ROOT / "build" / "study-quantization")
+    parser.add_argument("--out", type=Path, help="write the numbers into this JSON file")
+    parser.add_argument("--threads", type=int, default=1)
+    chosen = parser.parse_args(arguments)
+    import torch
+
+    torch.set_num_threads(chosen.threads)
+    try:
+        methods = [parse_method(text) for text in chosen.method or ["post-training:min-max"]]
+        found = study(
+            chosen.folders,
+            (chosen.vanilla, chosen.boosted),
+            methods,
+            chosen.cache,
+            limit=chosen.limit,
+        )
+    except (DeployError, NetBoosterError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    report(found)
+    if chosen.out is not None:
+        write_atomic(chosen.out, json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -122,10 +122,16 @@ def quantize(context: RunContext, paths: ModelPaths, settings: Settings) -> Quan
         "data": context.dataset.fingerprint(),
     }
     images = calibration_images(context.dataset, settings.samples)
+    if len(images) < settings.samples:
+        say(
+            "export",
+            f"{paths.name}: only {len(images)} training images, not {settings.samples}, set ranges",
+        )
     metadata = {
         "netbooster.labels": json.dumps(trained.labels),
         "netbooster.preprocess": json.dumps(trained.preprocess.to_dict(), sort_keys=True),
         "netbooster.checkpoint_sha256": hashes["checkpoint"],
+        "netbooster.data_fingerprint": hashes["data"],
     }
     if settings.via == "onnx2tf":
         from deploy.via_onnx import convert_onnx, torch_to_onnx

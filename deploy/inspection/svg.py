@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 if TYPE_CHECKING:
     from deploy.inspection import Inspection
 
-_ROW, _TOP, _BOX_LEFT, _BOX_WIDTH = 34, 64, 60, 430
+_ROW, _TOP, _BOX_LEFT, _BOX_WIDTH = 34, 84, 60, 430
 _BAR_LEFT, _BAR_WIDTH = 520, 300
 _LANE = 9  # pixels between the lines of edges that skip operators
 

@@ -92,7 +92,8 @@ def onnx_input(data: bytes, name: str) -> tuple[str, tuple[int, int, int]]:
     """Name and (C, H, W) of the one image input of an ONNX file.
 
     Raises:
-        DeployError: damaged, of a newer opset, with several inputs, or with dynamic sizes.
+        DeployError: damaged, of a newer opset, with several inputs, with dynamic sizes, or with
+            weights that are NaN or infinite.
     """
     _require_extra()
     import onnx
@@ -109,6 +110,13 @@ def onnx_input(data: bytes, name: str) -> tuple[str, tuple[int, int, int]]:
             raise DeployError(
                 f"{name}: opset {entry.version}, but the installed onnx {onnx.__version__} knows "
                 f"opsets up to {newest}; export it with opset_version={OPSET}"
+            )
+    for tensor in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DeployError(
+                f"{name}: weights '{tensor.name}' hold NaN or infinity; train it again from a "
+                "sound state"
             )
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]

@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from deploy.cli import main
-from deploy.cli.quantizing import Settings, ladder
+from deploy.cli.quantizing import Quantized, Settings, choose, ladder
+from deploy.errors import DeployError
 
 PEERS = Path(__file__).parents[1] / "data" / "peers"
 
@@ -111,6 +113,45 @@ def test_import_refuses_a_calibration_that_is_none(
     np.save(images, np.zeros((0, 3, 8, 8), np.float32))
     assert "calibration set is empty" in refused(capfd, "import", str(model), "-c", str(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.npy", "m.onnx"]
+
+
+@pytest.mark.parametrize(("budget", "taken"), [(2.5, 0), (0.5, 2), (0.2, 4)])
+def test_a_budget_takes_the_first_method_that_fits(
+    monkeypatch: pytest.MonkeyPatch, budget: float, taken: int
+) -> None:
+    first = Settings("post-training", "min-max", 64)
+    steps = ladder(first, budget)
+    made: list[Settings] = []
+
+    def quantized(context: object, paths: object, settings: Settings) -> Quantized:
+        made.append(settings)
+        return Quantized(b"", None, None, settings, {})  # type: ignore[arg-type]
+
+    after = dict(zip(steps, (0.880, 0.890, 0.896, 0.850, 0.8985), strict=True))
+    monkeypatch.setattr("deploy.cli.quantizing.quantize", quantized)
+    monkeypatch.setattr(
+        "deploy.cli.quantizing._accuracies", lambda _, q, __: (0.9, after[q.settings])
+    )
+    found = choose(None, SimpleNamespace(name="net"), first, budget)  # type: ignore[arg-type]
+    assert found.settings == steps[taken] and made == steps[: taken + 1]
+    assert [entry["method"] for entry in found.tried] == [s.method for s in steps[: taken + 1]]
+    assert found.tried[-1]["drop_points"] == pytest.approx(100 * (0.9 - after[steps[taken]]))
+
+
+def test_a_budget_that_nothing_meets_names_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "deploy.cli.quantizing.quantize",
+        lambda _, __, settings: Quantized(b"", None, None, settings, {}),  # type: ignore[arg-type]
+    )
+    monkeypatch.setattr(
+        "deploy.cli.quantizing._accuracies",
+        lambda _, q, __: (0.9, 0.89 if q.settings.method == "equalized" else 0.8),
+    )
+    first = Settings("post-training", "min-max", 64)
+    with pytest.raises(
+        DeployError, match=r"within 0\.5 points; the best, equalized .* loses 1\.00"
+    ):
+        choose(None, SimpleNamespace(name="net"), first, 0.5)  # type: ignore[arg-type]
 
 
 def test_methods_are_tried_in_order_of_cost() -> None:

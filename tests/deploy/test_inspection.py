@@ -78,6 +78,16 @@ def test_the_drawing(small):
     bars = [e for e in root.iter() if e.get("class") in ("bar", "peak")]
     assert len(boxes) == len(bars) == 23
     assert max(float(bar.get("width", 0)) for bar in bars) == 300
+    for schedule in small.schedules:
+        assert f"{schedule.schedule} {schedule.arena_bytes:,} B" in text
+    titles = [e.text or "" for e in root.iter() if e.tag.endswith("title")]
+    assert any("110,592 MACs, 496 B of constants" in title for title in titles)
+
+
+def test_the_drawing_of_a_float_model_says_why_it_is_not_compiled(float_model):
+    text = render_svg(inspect_model(float_model, "float.tflite"))
+    ElementTree.fromstring(text)
+    assert "not compiled: float.tflite: a float model" in text
 
 
 def test_bytes_that_are_no_model():

@@ -128,6 +128,26 @@ def test_damaged_bytes_are_refused(extra):
         onnx_input(b"\x08" * 50, "x.onnx")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(extra, value):
+    model = Net()
+    with torch.no_grad():
+        model.project.weight[0, 0] = value
+    with pytest.raises(DeployError, match=r"weights 'project\.weight' hold NaN or infinity"):
+        onnx_input(torch_to_onnx(model, (3, 16, 16)), "x.onnx")
+
+
+def test_activations_that_overflow_are_named(extra, images, tmp_path):
+    model = Net()
+    with torch.no_grad():
+        model.project.weight.fill_(3e38)
+        model.last.weight.fill_(3e38)
+    with pytest.raises(DeployError, match=r"operator '/(project|last)/\w+' .* NaN or infinity"):
+        convert_onnx(
+            torch_to_onnx(model, (3, 16, 16)), images, name="net", log=tmp_path / "net.log"
+        )
+
+
 def test_images_of_another_size_are_refused(onnx_file, images, tmp_path):
     with pytest.raises(DeployError, match=r"\(3, 8, 8\), but net reads \(3, 16, 16\)"):
         convert_onnx(onnx_file, images[:, :, :8, :8], name="net", log=tmp_path / "log")

@@ -208,14 +208,14 @@ def compare(pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
     drops = {}
     for arm in ARMS:
         mean, half = interval([float(seed["drop"][arm]) for seed in seeds])
-        drops[arm] = {"mean": mean, "interval": half}
+        drops[arm] = {"mean": mean, "interval": _number(half)}
     return {
         "images": len(means),
         "seeds": seeds,
         "drop": drops,
         "lost": {
             "mean": lost,
-            "interval_seeds": over_seeds,
+            "interval_seeds": _number(over_seeds),
             "interval_images": 1.96 * float(means.std(ddof=1)) / math.sqrt(len(means)),
         },
         "keeps_gain": lost <= MOST_LOST,
@@ -240,7 +240,7 @@ def spreads(network: Network, dataset: Dataset, layers: Sequence[str]) -> dict[s
     """Ranges of weights and outputs of some layers."""
     from deploy.export.calibrate import activations, channel_maxima
 
-    images = calibration_images(dataset, 128)
+    images = calibration_images(dataset, min(128, network.recipe.quantization.calibration_samples))
     result = export(load_model(network.path).module, images)
     maxima = channel_maxima(result.graph, images)
     squares: dict[Any, list[float]] = {}
@@ -299,11 +299,11 @@ def report(study: dict[str, Any], say: Callable[[str], None] = print) -> None:
             )
         for arm in ARMS:
             own = found["drop"][arm]
-            say(f"  float - int8, {arm}: {own['mean']:+.3f} ± {own['interval']:.3f} points")
+            say(f"  float - int8, {arm}: {own['mean']:+.3f} ± {_text(own['interval'])} points")
         lost = found["lost"]
         say(
             f"  gain lost: {lost['mean']:+.3f} points; 95%: ± {lost['interval_images']:.3f} over "
-            f"images, ± {lost['interval_seeds']:.3f} over seeds"
+            f"images, ± {_text(lost['interval_seeds'])} over seeds"
         )
         say(
             f"  at most {MOST_LOST} of the gain lost: {_yes(found['keeps_gain'])}; at most "
@@ -314,6 +314,15 @@ def report(study: dict[str, Any], say: Callable[[str], None] = print) -> None:
         say(f"\nthe {len(layers)} merged layers, mean over layers and seeds: vanilla, boosted")
         for key, own in study["spreads"].items():
             say(f"  {key:10} {own['vanilla']:8.3f} {own['boosted']:8.3f}")
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no nan, which an interval over one seed is."""
+    return None if math.isnan(value) else value
+
+
+def _text(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.3f}"
 
 
 def _yes(value: bool) -> str:

@@ -13,12 +13,25 @@ void nb_put_line(const char *text) {
     nb_put_text("\r\n");
 }
 
+/* Divides by ten 16 bits at a time: the library's 64-bit division is larger than this file. */
+static uint32_t nb_take_digit(uint64_t *value) {
+    uint32_t rest = 0;
+    uint64_t quotient = 0;
+    for (uint32_t shift = 64U; shift > 0U;) {
+        shift -= 16U;
+        uint32_t part = rest << 16 | (uint32_t)(*value >> shift & 0xFFFFU);
+        quotient = quotient << 16 | part / 10U;
+        rest = part % 10U;
+    }
+    *value = quotient;
+    return rest;
+}
+
 void nb_put_unsigned(uint64_t value) {
     char digits[20];
     uint32_t count = 0;
     do {
-        digits[count++] = (char)('0' + (char)(value % 10U));
-        value /= 10U;
+        digits[count++] = (char)('0' + (char)nb_take_digit(&value));
     } while (value != 0U);
     while (count > 0U) {
         nb_port_write((uint8_t)digits[--count]);

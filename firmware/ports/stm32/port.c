@@ -72,8 +72,12 @@ void nb_port_init(void) {
     (void)NB_UART(_ENABLE);
     nb_pin_to_uart(NB_BOARD_UART_TX_PORT, NB_BOARD_UART_TX_PIN);
     nb_pin_to_uart(NB_BOARD_UART_RX_PORT, NB_BOARD_UART_RX_PIN);
-    uint64_t scaled = (uint64_t)NB_UART(_CLOCK) * NB_UART(_BRR_SCALE);
-    NB_USART_BRR(NB_UART(_BASE)) = (uint32_t)((scaled + NB_UART_BAUD / 2U) / NB_UART_BAUD);
+    /* clock * scale / baud, rounded, within 32 bits. */
+    uint32_t whole = NB_UART(_CLOCK) / NB_UART_BAUD;
+    uint32_t rest = NB_UART(_CLOCK) % NB_UART_BAUD;
+    NB_USART_BRR(NB_UART(_BASE)) =
+        whole * NB_UART(_BRR_SCALE) +
+        (rest * NB_UART(_BRR_SCALE) + NB_UART_BAUD / 2U) / NB_UART_BAUD;
     NB_USART_CR1(NB_UART(_BASE)) = NB_USART_ON;
     nb_irq_enable(NB_UART(_IRQ));
     nb_irq_enable(NB_TIM2_IRQ);

@@ -1,0 +1,192 @@
+/* Inferences, timed, and their results. */
+#include <stdint.h>
+
+#include "nb_harness.h"
+#include "nb_model.h"
+#include "nb_port.h"
+#include "nb_state.h"
+#include "nb_text.h"
+
+#define NB_MOST_RUNS 65535U /* of one `infer`: a garbled count must not keep the device away */
+
+volatile uint32_t nb_marker;
+
+/* Not inlined: QEMU's counter finds them by their addresses, Renode's by what they write. Both
+ * write at the same place, so that what lies between the writes is what lies between the calls. */
+__attribute__((noinline)) void nb_mark_begin(void) {
+    nb_marker = 1;
+}
+
+__attribute__((noinline)) void nb_mark_end(void) {
+    nb_marker = 2;
+}
+
+void nb_put_timestamp(void) {
+    nb_put_text("m-lap-us-");
+    nb_put_unsigned(nb_port_microseconds());
+    nb_put_line("");
+}
+
+static void nb_put_results(void) {
+    nb_put_text("m-results-[");
+    for (uint32_t i = 0; i < nb_model.output_count; i++) {
+        const nb_tensor_info *info = &nb_model.outputs[i];
+        const void *bytes = nb_model_output(i);
+        for (uint32_t j = 0; j < info->bytes; j++) {
+            int32_t code = info->type == NB_UINT8 ? (int32_t)((const uint8_t *)bytes)[j]
+                                                  : (int32_t)((const int8_t *)bytes)[j];
+            float value = (float)(code - info->zero_point) * info->scale * 1000.0F;
+            float limited = value > 2.0e9F ? 2.0e9F : value < -2.0e9F ? -2.0e9F : value;
+            if (i + j > 0U) {
+                nb_put_text(",");
+            }
+            nb_put_thousandths((int32_t)(limited < 0.0F ? limited - 0.5F : limited + 0.5F));
+        }
+    }
+    nb_put_line("]");
+}
+
+/* Output bytes are there and answer the input that was sent. */
+static int nb_require_output(void) {
+    if (nb_state.output_ready == 0) {
+        nb_put_error(nb_state.runs > 1U
+                         ? "a repeated inference overwrote the input: send it again, infer 1"
+                         : "no result yet: send the input with db, then infer 1");
+    }
+    return nb_state.output_ready;
+}
+
+static int nb_require_input(void) {
+    if (nb_state.input_ready == 0) {
+        nb_put_error("no input: send it with db load N, then db HH...");
+    }
+    return nb_state.input_ready;
+}
+
+void nb_command_results(void) {
+    if (nb_require_output() != 0) {
+        nb_put_results();
+    }
+}
+
+void nb_command_output(void) {
+    if (nb_require_output() == 0) {
+        return;
+    }
+    nb_put_text("m-output-");
+    for (uint32_t i = 0; i < nb_model.output_count; i++) {
+        const uint8_t *bytes = (const uint8_t *)nb_model_output(i);
+        for (uint32_t j = 0; j < nb_model.outputs[i].bytes; j++) {
+            nb_put_hex(bytes[j], 2);
+        }
+    }
+    nb_put_line("");
+}
+
+/* One inference. Reports nothing, so that the caller may time it. */
+static uint32_t nb_infer_once(void) {
+    nb_port_busy(1);
+    nb_port_lap_start();
+    nb_mark_begin();
+    nb_model_invoke();
+    nb_mark_end();
+    uint32_t ticks = nb_port_lap_ticks();
+    nb_port_busy(0);
+    nb_state.runs++;
+    return ticks;
+}
+
+/* `infer N [W=0]` as two numbers; an error is printed. */
+static int nb_read_counts(const char *arguments, uint32_t *count, uint32_t *warm_up) {
+    if (nb_get_unsigned(&arguments, count) == 0 || *count == 0U) {
+        nb_put_error("infer: give the number of inferences, 1 or more");
+    } else if (*arguments != '\0' &&
+               (nb_get_unsigned(&arguments, warm_up) == 0 || *arguments != '\0')) {
+        nb_put_error("infer: the number of warm-up inferences is no number");
+    } else if (*count > NB_MOST_RUNS || *warm_up > NB_MOST_RUNS) {
+        nb_put_error("infer: at most 65535 inferences");
+    } else {
+        return 1;
+    }
+    return 0;
+}
+
+static void nb_time_inferences(uint32_t count) {
+    uint64_t ticks = 0;
+    int overflow = 0;
+    int stopped = 0;
+    nb_put_text("m-infer-start-");
+    nb_put_unsigned(count);
+    nb_put_line("");
+    nb_put_timestamp();
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t lap = nb_infer_once();
+        overflow |= lap == NB_PORT_LAP_OVERFLOW;
+        stopped |= lap == 0U;
+        ticks += lap;
+    }
+    nb_put_timestamp();
+    nb_put_text("m-lap-ticks-");
+    if (overflow != 0) {
+        nb_put_text("overflow");
+    } else if (stopped != 0) {
+        nb_put_text("stopped"); /* no zero: that would read as a time */
+    } else {
+        nb_put_unsigned(ticks);
+    }
+    nb_put_line("");
+    nb_put_line("m-infer-done");
+}
+
+void nb_command_infer(const char *arguments) {
+    uint32_t count = 0;
+    uint32_t warm_up = 0;
+    if (nb_read_counts(arguments, &count, &warm_up) == 0 || nb_require_input() == 0) {
+        return;
+    }
+    if (nb_model.pushed_rows != 0U && (count != 1U || warm_up != 0U)) {
+        nb_put_error("infer: rows are pushed as they come: send the input for each infer 1");
+        return;
+    }
+    /* The input may not outlive the first inference. That one gives the results; where more are
+     * wanted for timing, it counts as warm-up and the rest run on what it left behind. */
+    if (count > 1U && warm_up == 0U) {
+        warm_up = 1;
+    }
+    uint32_t fingerprint = nb_input_fingerprint();
+    nb_state.runs = 0;
+    nb_state.output_ready = 0;
+    nb_put_text("m-warmup-start-");
+    nb_put_unsigned(warm_up);
+    nb_put_line("");
+    for (uint32_t i = 0; i < warm_up; i++) {
+        nb_model_invoke();
+        nb_state.runs++;
+        if (i == 0U) {
+            nb_put_results();
+        }
+    }
+    nb_put_line("m-warmup-done");
+    nb_time_inferences(count);
+    nb_state.input_ready =
+        nb_model.pushed_rows == 0U && nb_input_fingerprint() == fingerprint;
+    nb_state.output_ready = nb_state.input_ready != 0 || nb_state.runs == 1U;
+    if (warm_up == 0U) {
+        nb_put_results();
+    }
+}
+
+void nb_command_profile_layers(void) {
+    if (nb_model.layer_count == 0U) {
+        nb_put_error("profile layers: this engine has no layers to time");
+        return;
+    }
+    if (nb_require_input() == 0) {
+        return;
+    }
+    uint32_t fingerprint = nb_input_fingerprint();
+    nb_profile_layers();
+    nb_state.runs = 1;
+    nb_state.input_ready = nb_input_fingerprint() == fingerprint;
+    nb_state.output_ready = 1;
+}

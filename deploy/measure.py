@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from deploy.elf import Elf
-from deploy.emulate import QemuSession
+from deploy.emulate import open_session
 from deploy.errors import DeployError
 from deploy.faults import explain_fault
 from deploy.files import write_atomic
@@ -139,10 +139,12 @@ class BoardDevice:
 
 
 class EmulatedDevice:
-    """A device that QEMU emulates; its clock is virtual, so nothing is measured in seconds."""
+    """An emulated device; its clock is virtual, so nothing is measured in seconds."""
 
-    def __init__(self, target: Target, elf: Path, *, timeout: float) -> None:
-        self._session = QemuSession(target, elf)
+    def __init__(
+        self, target: Target, elf: Path, *, timeout: float, emulator: str | None = None
+    ) -> None:
+        self._session = open_session(target, elf, emulator=emulator)
         self._session.__enter__()
         self._timeout = timeout
         self.link = self._session.link

@@ -46,7 +46,7 @@ def measure_run(
         if port is not None:
             firmware = elf if target.is_bare_metal else None
             return BoardDevice(target, port, firmware, timeout=timeout)
-        return EmulatedDevice(target, elf, timeout=timeout)
+        return EmulatedDevice(target, elf, timeout=timeout, emulator=emulator)
 
     hashes = {
         "tflite": hash_file(paths.tflite),
@@ -222,7 +222,7 @@ def command(
         typer.Option("--port", "-p", help="Serial port of the board, such as /dev/ttyACM0."),
     ] = None,
     emulator: Annotated[
-        str | None, typer.Option("--emulator", "-e", help="Instead of a board: qemu.")
+        str | None, typer.Option("--emulator", "-e", help="Instead of a board: qemu or renode.")
     ] = None,
     target: TargetOption = DEFAULT_TARGET,
     model: Annotated[
@@ -242,8 +242,10 @@ def command(
     """
     if (port is None) == (emulator is None):
         raise DeployError("give either --port PORT (a board) or --emulator qemu")
-    if emulator not in (None, "qemu"):
-        raise DeployError(f"unknown emulator '{emulator}'; measure knows: qemu")
+    from deploy.emulate import EMULATORS
+
+    if emulator is not None and emulator not in EMULATORS:
+        raise DeployError(f"unknown emulator '{emulator}'; known: {', '.join(EMULATORS)}")
     context = RunContext.open(run, target=target, model=model)
     measure_run(
         context,

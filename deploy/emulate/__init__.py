@@ -1,5 +1,17 @@
 """Emulators run the very firmware that a board would, and count what it executes."""
 
+from deploy.emulate.limits import EMULATORS
 from deploy.emulate.qemu import EmulationResult, QemuSession, run_images
+from deploy.emulate.renode import RenodeSession
+from deploy.emulate.sessions import Session, choose_emulator, open_session
 
-__all__ = ["EmulationResult", "QemuSession", "run_images"]
+__all__ = [
+    "EMULATORS",
+    "EmulationResult",
+    "QemuSession",
+    "RenodeSession",
+    "Session",
+    "choose_emulator",
+    "open_session",
+    "run_images",
+]

@@ -23,24 +23,27 @@ def _die_with_parent() -> None:
 
 
 class EmulatorProcess:
-    """A byte stream to the UART of an emulated machine.
+    """A byte stream to the UART of an emulated machine, or to its monitor.
 
     Args:
         command: program and arguments; the UART is its standard input and output.
         name: for messages.
+        monitor: standard input and output are the emulator's monitor instead: what it prints is
+            part of its log, and nothing is to be read.
     """
 
-    def __init__(self, command: list[str], name: str) -> None:
+    def __init__(self, command: list[str], name: str, *, monitor: bool = False) -> None:
         self.name = name
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
         try:
             self._child = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                stdout=self._log if monitor else subprocess.PIPE,
                 stderr=self._log,
                 bufsize=0,
                 preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                start_new_session=True,  # it may be a script: close ends what it started as well
             )
         except OSError as error:
             self._log.close()
@@ -75,12 +78,25 @@ class EmulatorProcess:
         except (OSError, ValueError) as error:
             raise DeployError(f"{self.name} has ended: {self.log_tail()}") from error
 
+    def check(self) -> None:
+        """See that the emulator runs.
+
+        Raises:
+            DeployError: it has ended; with the end of its log.
+        """
+        if self._child.poll() is not None:
+            raise DeployError(f"{self.name} has ended: {self.log_tail()}")
+
+    def log(self) -> str:
+        """Everything that the emulator logged so far."""
+        size = os.fstat(self._log.fileno()).st_size
+        return os.pread(self._log.fileno(), size, 0).decode("utf-8", "replace")
+
     def log_tail(self) -> str:
-        """The last lines that the emulator wrote to its standard error, as one line."""
+        """The last lines of the log, as one line."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._child.wait(timeout=1)
-        self._log.seek(0)
-        lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
+        lines = self.log().strip().splitlines()
         status = self._child.returncode
         ending = "it still runs" if status is None else f"exit status {status}"
         return f"{ending}; {' | '.join(lines[-_LOG_LINES:]) or 'its log is empty'}"
@@ -96,6 +112,8 @@ class EmulatorProcess:
             if stream is not None:
                 with contextlib.suppress(OSError):
                     stream.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
         self._child.kill()
         self._child.wait()
         self._log.close()

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from deploy.elf import Elf
+from deploy.emulate.limits import MAX_INSTRUCTIONS
 from deploy.emulate.plugin import PluginUnusableError, api_version, build_plugin, required_api
 from deploy.emulate.process import EmulatorProcess
+from deploy.emulate.sessions import open_session
 from deploy.errors import DeployError
 from deploy.faults import explain_fault
 from deploy.serial_link import DeviceFaultError, DeviceLink
@@ -328,12 +330,16 @@ def run_images(
     images: np.ndarray,
     *,
     plugin: bool = True,
+    emulator: str | None = None,
+    max_instructions: int = MAX_INSTRUCTIONS,
     timeout: float = 600.0,
 ) -> EmulationResult:
     """Classify images on the emulated target.
 
     Args:
         images: int8 [N, ...]; an image's bytes are the model's input tensor as it lies in memory.
+        emulator: qemu or renode; None: QEMU where it knows the target.
+        max_instructions: an inference that executes more is ended.
         timeout: seconds for one inference.
 
     Raises:
@@ -341,7 +347,9 @@ def run_images(
     """
     if images.dtype != np.int8 or len(images) == 0:
         raise DeployError(f"images are {images.dtype} [{len(images)}]; at least one, int8, is due")
-    with QemuSession(target, elf, plugin=plugin) as session:
+    with open_session(
+        target, elf, emulator=emulator, plugin=plugin, max_instructions=max_instructions
+    ) as session:
         size = sum(tensor["bytes"] for tensor in session.banner["inputs"])
         if images[0].size != size:
             raise DeployError(

@@ -46,11 +46,19 @@ class Emulator(_Table):
         qemu_machine: what ``-machine`` takes.
         qemu_serial: which of the machine's serial ports is the target's UART.
         renode: the script in ``firmware/renode``, without ``.resc``.
+        renode_uart: name of the target's UART in Renode's platform.
     """
 
     qemu_machine: str | None = None
     qemu_serial: Annotated[int, Field(ge=0, le=15)] = 0
     renode: str | None = None
+    renode_uart: str | None = None
+
+    @model_validator(mode="after")
+    def _names_the_uart(self) -> "Emulator":
+        if (self.renode is None) != (self.renode_uart is None):
+            raise ValueError("renode and renode_uart are given together")
+        return self
 
 
 class Cycles(_Table):

@@ -9,18 +9,6 @@
 
 #define NB_MOST_RUNS 65535U /* of one `infer`: a garbled count must not keep the device away */
 
-volatile uint32_t nb_marker;
-
-/* Not inlined: QEMU's counter finds them by their addresses, Renode's by what they write. Both
- * write at the same place, so that what lies between the writes is what lies between the calls. */
-__attribute__((noinline)) void nb_mark_begin(void) {
-    nb_marker = 1;
-}
-
-__attribute__((noinline)) void nb_mark_end(void) {
-    nb_marker = 2;
-}
-
 void nb_put_timestamp(void) {
     nb_put_text("m-lap-us-");
     nb_put_unsigned(nb_port_microseconds());

@@ -3,7 +3,6 @@
  * Digits go straight into the tensor as they arrive, never past its end. */
 #include <stdint.h>
 
-#include "nb_harness.h"
 #include "nb_model.h"
 #include "nb_port.h"
 #include "nb_state.h"

@@ -43,6 +43,10 @@ uint32_t nb_port_stack_used(void);
 /* Where the program lies in flash, and its bytes; 0 where it lies elsewhere (the host). */
 uint32_t nb_port_image(const uint8_t **start);
 
+/* Mark the counted interval of one inference, for an emulator's instruction counter. */
+void nb_mark_begin(void);
+void nb_mark_end(void);
+
 /* Shows that an inference runs (an LED where the board has one). */
 void nb_port_busy(int busy);
 

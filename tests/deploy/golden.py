@@ -19,16 +19,23 @@ def host_kernels(sanitize: bool = False) -> Path:
     return build_host_kernels(Path(tempfile.mkdtemp(prefix="nb_kernels_")), sanitize=sanitize)
 
 
-def random_inputs(model: HostModel, rng: np.random.Generator, count: int) -> list[np.ndarray]:
-    """``count`` items for every input; the first is all extremes."""
+def random_items(
+    specs: list[tuple[np.dtype, tuple[int, ...]]], rng: np.random.Generator, count: int
+) -> list[np.ndarray]:
+    """``count`` items for every input of a (type, shape); the first is all extremes."""
     arrays = []
-    for dtype, shape in model.inputs:
+    for dtype, shape in specs:
         item = shape[1:] if shape and shape[0] == 1 else shape
         info = np.iinfo(dtype)
         items = rng.integers(info.min, info.max + 1, (count, *item), dtype=dtype)
         items[0] = rng.choice(np.array([info.min, info.max], dtype), item)
         arrays.append(items)
     return arrays
+
+
+def random_inputs(model: HostModel, rng: np.random.Generator, count: int) -> list[np.ndarray]:
+    """``count`` items for every input of a host model."""
+    return random_items(model.inputs, rng, count)
 
 
 def compile_for_host(

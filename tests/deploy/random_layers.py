@@ -26,7 +26,7 @@ def any_out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> 
     multiplier is above 2**30.
     """
     lowest = max(1e-7, in_scale * weight_scale * 2.0**-24)
-    return max(_any_out_scale(rng, in_scale, weight_scale, taps), lowest)
+    return max(min(_any_out_scale(rng, in_scale, weight_scale, taps), 1e9), lowest)
 
 
 def _any_out_scale(rng: Rng, in_scale: float, weight_scale: float, taps: int) -> float:

@@ -117,6 +117,7 @@ def graph(rng: Rng) -> bytes:
 
 def _layer(b: Builder, rng: Rng, kind: str, source: int) -> int:
     """One layer that makes an image of an image."""
+    source = _tame(b, source)
     groups: dict[str, list[Callable[[Builder, Rng, int], int]]] = {
         "pointwise": [pointwise],
         "depthwise": [depthwise],
@@ -126,13 +127,32 @@ def _layer(b: Builder, rng: Rng, kind: str, source: int) -> int:
         "pad": [pad],
         "residual": [_residual],
         "excite": [_excite],
-        "activation": [random_ops.logistic, random_ops.tanh, random_ops.hard_swish,
-                       random_ops.relu, random_ops.quantize],
+        "activation": [_activate],
         "arithmetic": [random_ops.add_constant, random_ops.sub, random_ops.mul],
         "arrange": [_transpose_image, _slice_image, random_ops.resize, random_ops.concatenation],
         "view": [_view],
     }  # fmt: skip
     choices = groups[kind]
+    return choices[int(rng.integers(len(choices)))](b, rng, source)
+
+
+def _tame(b: Builder, source: int) -> int:
+    """Where one layer after another made the scale huge or tiny, a QUANTIZE brings it back."""
+    scale = float(b.tensors[source].quantization.scale[0])
+    if 1e-5 < scale < 1e4:
+        return source
+    target = max(min(scale, 1e3), 1e-4, scale * 2.0**-20)
+    output = b.tensor(tuple(b.tensors[source].shape), target, 0)
+    b.operator("QUANTIZE", [source], [output], "QuantizeOptions")
+    return output
+
+
+def _activate(b: Builder, rng: Rng, source: int) -> int:
+    """A curve, a clip or a change of scale; the curves only where the input's scale means much."""
+    scale = float(b.tensors[source].quantization.scale[0])
+    curves = [random_ops.logistic, random_ops.tanh, random_ops.hard_swish]
+    others = [random_ops.relu, random_ops.quantize]
+    choices = [*curves, *others] if 1e-6 < scale < 1e4 else others
     return choices[int(rng.integers(len(choices)))](b, rng, source)
 
 
@@ -143,7 +163,7 @@ def _excite(b: Builder, rng: Rng, source: int) -> int:
     axes = b.tensor((2,), data=np.array([1, 2]), dtype=INT32)
     means = b.tensor((1, 1, 1, channels), scale, any_zero_point(rng))
     b.operator("MEAN", [source, axes], [means], "ReducerOptions", keepDims=True)
-    factor = random_ops.logistic(b, rng, _pointwise_to(b, rng, means, channels))
+    factor = _activate(b, rng, _pointwise_to(b, rng, means, channels))
     return random_ops.binary(b, rng, "MUL", source, factor)
 
 

@@ -60,7 +60,7 @@ def _combined_scale(rng: Rng, kind: str, first: float, second: float) -> float:
     if kind == "MUL":
         typical = first * second * 128
         spread = rng.uniform(-4, 6) if rng.integers(4) == 0 else rng.uniform(-1, 1.5)
-        return float(np.float32(max(typical * 10**spread, first * second * 2.0**-13)))
+        return float(np.float32(max(typical * 10**spread, first * second * 2.0**-13, 1e-8)))
     return float(np.float32(max(first, second) * 10 ** rng.uniform(-1, 1.5)))
 
 

@@ -1,123 +1,177 @@
-"""Runs many models in one image on an emulated Cortex-M and compares every output byte there.
+"""Runs many models in one program and compares every output byte there with the interpreter's.
 
-All models are compiled into one program, each with its public names made its own, beside their
-inputs and the outputs that the host build gave. The kernels are compiled once a session and core.
+The program is for the host, with the address and undefined-behaviour sanitizers, or for an emulated
+Cortex-M. Every model is compiled to C by the product, its public names made its own, and stands
+beside inputs and the outputs that the TFLM interpreter gave (the plain host build where that is not
+installed). The kernels are compiled once for each build and version of their sources.
 """
 
+import hashlib
+import os
 import re
 import shutil
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import golden
 import numpy as np
 
 from deploy.build import firmware_root
+from deploy.codegen import compile_model
+from deploy.graph import read_graph
+from deploy.host_model import SANITIZERS
+from deploy.tflm import TflmModel, tflm_available
 
 HERE = Path(__file__).parent / "target"
-FLAGS = ["-mthumb", "-O3", "-std=c11", "-Wall", "-Wextra", "-Werror", "-ffreestanding",
-         "-ffunction-sections", "-fdata-sections"]  # fmt: skip
+WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
+TARGET = ["-mthumb", "-O3", "-ffreestanding", "-ffunction-sections", "-fdata-sections"]
 CORES = {
     "cortex-m4": ("mps2-an386", ["-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]),
     "cortex-m7": ("mps2-an500", ["-mcpu=cortex-m7", "-mfpu=fpv5-d16", "-mfloat-abi=hard"]),
     "cortex-m3": ("mps2-an385", ["-mcpu=cortex-m3"]),
     "cortex-m0": ("mps2-an385", ["-mcpu=cortex-m0"]),  # its instructions, on an M3
 }
+HOST = "host"
 ITEMS = 3
+SECONDS = 600
 
 
-def missing_tools() -> str | None:
-    """None where the compiler and QEMU are installed, else what is missing."""
-    wanted = ("arm-none-eabi-gcc", "qemu-system-arm")
+def missing_tools(build: str = "cortex-m4") -> str | None:
+    """None where a build's compiler and QEMU are installed, else what is missing."""
+    wanted = ("cc",) if build == HOST else ("arm-none-eabi-gcc", "qemu-system-arm")
     absent = [tool for tool in wanted if shutil.which(tool) is None]
     return f"{', '.join(absent)} not installed" if absent else None
 
 
-def _compile(core: str, source: Path, target: Path, *extra: str) -> None:
-    include = firmware_root() / "firmware" / "include"
-    command = ["arm-none-eabi-gcc", *CORES[core][1], *FLAGS, f"-I{include}", *extra]
-    subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+def _compiler(build: str) -> list[str]:
+    include = [f"-I{firmware_root() / 'firmware' / 'include'}", f"-I{HERE}"]
+    if build == HOST:
+        return ["cc", "-O1", *WARNINGS, *SANITIZERS, *include]
+    return ["arm-none-eabi-gcc", *CORES[build][1], *TARGET, *WARNINGS, *include]
+
+
+def _run(command: list[str], **options: Any) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert result.returncode == 0, f"{' '.join(command)}\n{result.stderr[-4000:]}"
 
 
 @cache
-def _kernels(core: str) -> Path:
-    folder = Path(tempfile.mkdtemp(prefix=f"nb_{core}_"))
-    objects = []
-    for source in sorted((firmware_root() / "firmware" / "kernels").glob("*.c")):
-        objects.append(folder / f"{source.stem}.o")
-        _compile(core, source, objects[-1])
-    archive = folder / "libkernels.a"
-    subprocess.run(["arm-none-eabi-ar", "rcs", str(archive), *map(str, objects)], check=True)
+def _kernels(build: str) -> Path:
+    """The kernels' library, kept for other processes and sessions as long as nothing changes."""
+    compiler = _compiler(build)
+    sources = sorted((firmware_root() / "firmware").glob("*/*.[ch]"))
+    digest = hashlib.sha256(repr(compiler).encode())
+    digest.update(subprocess.run([compiler[0], "--version"], capture_output=True).stdout)
+    for source in sources:
+        digest.update(source.name.encode() + source.read_bytes())
+    kept = Path(tempfile.gettempdir()) / f"nb_kernels_{os.getuid()}"
+    kept.mkdir(mode=0o700, exist_ok=True)
+    archive = kept / f"{digest.hexdigest()[:32]}.a"
+    if not archive.exists():
+        with tempfile.TemporaryDirectory(dir=kept) as name:
+            kernels = [source for source in sources if source.match("kernels/*.c")]
+            _run([*compiler, "-c", *map(str, kernels)], cwd=name)
+            objects = [f"{kernel.stem}.o" for kernel in kernels]
+            tool = "ar" if build == HOST else "arm-none-eabi-ar"
+            _run([tool, "rcs", "kernels.a", *objects], cwd=name)
+            os.replace(Path(name) / "kernels.a", archive)
     return archive
 
 
-def _array(name: str, data: np.ndarray) -> str:
-    values = ",".join(str(v) for v in data.reshape(-1).view(np.int8).tolist())
-    return f"static const signed char {name}[] = {{{values}}};\n"
+def _expected(data: bytes, place: Path, inputs: list[np.ndarray]) -> bytes:
+    """For every item the bytes of all outputs, one behind the other."""
+    if tflm_available() is not None:
+        _, host = golden.compile_for_host(data, place / "host")
+        outputs = [array.reshape(ITEMS, -1).view(np.uint8) for array in host.invoke_all(inputs)]
+        return np.concatenate(outputs, axis=1).tobytes()
+    interpreter = TflmModel(data)
+    graph = read_graph(data, "model")
+    shapes = [graph.tensors[index].shape for index in graph.inputs]
+    found = b""
+    for item in range(ITEMS):
+        interpreter.invoke_all([a[item].reshape(s) for a, s in zip(inputs, shapes, strict=True)])
+        found += b"".join(interpreter.output(i).tobytes() for i in range(len(graph.outputs)))
+    return found
 
 
-def _unit(number: int, folder: Path, inputs: list[np.ndarray], outputs: list[np.ndarray]) -> str:
-    """One C file with a model, its data and a check; every public name of the model renamed."""
-    text = (folder / "model.h").read_text() + (folder / "model.c").read_text()
-    names = sorted(set(re.findall(r"\bnb_(?:layer_)?\d{3}\w*", text)))
-    names += ["nb_model", "nb_model_input", "nb_model_output", "nb_model_invoke", "nb_arena"]
-    names += ["nb_model_steps", "nb_push_row"]
-    lines = [f"#define {name} {name}_of_{number}\n" for name in names]
-    lines += ['#include "model_weights.c"\n', '#include "model.c"\n']
-    lines += [_array(f"input{i}", a) for i, a in enumerate(inputs)]
-    lines += [_array(f"output{i}", a) for i, a in enumerate(outputs)]
-    lines.append(f"int check_{number}(void);\nint check_{number}(void) {{\n")
-    lines.append(f"  for (unsigned item = 0; item < {ITEMS}; item++) {{\n")
-    for i, array in enumerate(inputs):
-        size = array.nbytes // ITEMS
-        lines.append(
-            f"    for (unsigned b = 0; b < {size}; b++) "
-            f"((signed char *)nb_model_input({i}))[b] = input{i}[item * {size} + b];\n"
-        )
-    lines.append("    nb_model_invoke();\n")
-    for i, array in enumerate(outputs):
-        size = array.nbytes // ITEMS
-        lines.append(
-            f"    for (unsigned b = 0; b < {size}; b++) if (((const signed char *)"
-            f"nb_model_output({i}))[b] != output{i}[item * {size} + b]) return (int)item;\n"
-        )
-    lines.append("  }\n  return -1;\n}\n")
-    return "".join(lines)
+def prepare(number: int, data: bytes, place: Path, rng: np.random.Generator, **options: Any) -> str:
+    """Compile a model to C beside its inputs and expected outputs; returns its plan in words."""
+    plan = compile_model(data, place, name="random", **options)
+    specs = [(np.dtype(t.type), tuple(t.shape)) for t in plan.inputs]
+    inputs = golden.random_items(specs, rng, ITEMS)
+    items = [array.reshape(ITEMS, -1).view(np.uint8) for array in inputs]
+    (place / "items.bin").write_bytes(np.concatenate(items, axis=1).tobytes())
+    (place / "wanted.bin").write_bytes(_expected(data, place, inputs))
+    text = (place / "model.h").read_text() + (place / "model.c").read_text()
+    names = set(re.findall(r"\bnb_(?:layer_)?\d{3}\w*", text))
+    names |= {"nb_model", "nb_model_input", "nb_model_output", "nb_model_invoke", "nb_arena"}
+    names |= {"nb_model_steps", "nb_push_row"}
+    lines = [f"#define {name} {name}_of_{number}" for name in sorted(names)]
+    lines += ['#include "model_weights.c"', '#include "model.c"', '#include "check.h"']
+    for what in ("items", "wanted"):
+        lines += [
+            f'__asm__(".section .rodata\\n{what}_{number}:\\n.incbin \\"{place}/{what}.bin\\"\\n"',
+            '        ".previous");',
+            f"extern const uint8_t {what}_{number}[];",
+        ]
+    lines += [
+        f"extern const checked_model checked_{number};",
+        f"const checked_model checked_{number} = {{&nb_model, nb_model_input, nb_model_output,",
+        f"    nb_push_row, nb_model_invoke, items_{number}, wanted_{number}}};",
+    ]
+    (place / "unit.c").write_text("\n".join(lines) + "\n")
+    return f"{plan.schedule}, {plan.input_mode}: {', '.join(la.kernel for la in plan.layers)}"
 
 
-def run(core: str, models: list[bytes], rng: np.random.Generator, folder: Path) -> str:
-    """The word "equal", or which model and item differ from the host, as the core found them."""
-    objects = []
+def run(
+    build: str,
+    models: list[bytes],
+    rng: np.random.Generator,
+    folder: Path,
+    options: list[dict[str, Any]] | None = None,
+) -> str:
+    """Compare models in one program.
+
+    Args:
+        build: "host" (sanitized) or one of CORES.
+        options: of compile_model, for each model.
+
+    Returns:
+        The word "equal", or which model and item differ, as the program found them, and the plan.
+    """
+    plans = []
     for number, data in enumerate(models):
+        chosen = options[number] if options is not None else {}
+        plans.append(prepare(number, data, folder / str(number), rng, **chosen))
+    numbers = range(len(models))
+    table = ['#include "check.h"', *(f"extern const checked_model checked_{i};" for i in numbers)]
+    listed = ", ".join(f"&checked_{i}" for i in numbers)
+    table += [f"const checked_model *const checked_models[] = {{{listed}, 0}};"]
+    table += [f"const uint32_t checked_items = {ITEMS};"]
+    (folder / "table.c").write_text("\n".join(table) + "\n")
+    compiler = _compiler(build)
+    objects = []
+    for number in numbers:
         place = folder / str(number)
-        _, host = golden.compile_for_host(data, place)
-        inputs = golden.random_inputs(host, rng, ITEMS)
-        source = place / "unit.c"
-        source.write_text(_unit(number, place, inputs, host.invoke_all(inputs)))
-        objects.append(place / "unit.o")
-        _compile(core, source, objects[-1])
-    table = "".join(f"int check_{i}(void);\n" for i in range(len(models)))
-    table += "int run_models(int *item);\nint run_models(int *item) {\n"
-    for i in range(len(models)):
-        table += f"  if ((*item = check_{i}()) >= 0) return {i};\n"
-    (folder / "table.c").write_text(table + "  return -1;\n}\n")
-    for source in (folder / "table.c", HERE / "startup.c"):
-        objects.append(folder / f"{source.stem}.o")
-        _compile(core, source, objects[-1])
-    elf = folder / "models.elf"
-    machine, flags = CORES[core]
-    subprocess.run(
-        ["arm-none-eabi-gcc", *flags, "-mthumb", "-nostartfiles", "-nostdlib",
-         "-T", str(HERE / "mps2.ld"), *map(str, objects), str(_kernels(core)), "-lgcc",
-         "-o", str(elf)],
-        check=True,
-    )  # fmt: skip
-    result = subprocess.run(
-        ["qemu-system-arm", "-M", machine, "-display", "none", "-monitor", "none",
-         "-serial", "none", "-semihosting-config", "enable=on,target=native",
-         "-kernel", str(elf)],
-        capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    return (result.stdout + result.stderr).strip()
+        _run([*compiler, f"-I{place}", "-c", str(place / "unit.c"), "-o", str(place / "unit.o")])
+        objects.append(str(place / "unit.o"))
+    program = folder / "models.elf"
+    fixed = [str(folder / "table.c"), str(HERE / "check.c")]
+    if build == HOST:
+        fixed += [str(HERE / "host_main.c"), str(_kernels(build))]
+        command = [str(program)]
+        _run([*compiler, *objects, *fixed, "-o", str(program)])
+    else:
+        fixed += [str(HERE / "startup.c"), str(_kernels(build)), "-lgcc"]
+        link = ["-nostartfiles", "-nostdlib", "-T", str(HERE / "mps2.ld")]
+        _run([*compiler, *link, *objects, *fixed, "-o", str(program)])
+        command = ["qemu-system-arm", "-M", CORES[build][0], "-display", "none", "-monitor", "none",
+                   "-serial", "none", "-semihosting-config", "enable=on,target=native",
+                   "-kernel", str(program)]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    said = (result.stdout + result.stderr).strip()
+    found = re.search(r"model (\d+) item \d+", said)
+    return f"{said} ({plans[int(found[1])]})" if found else said

@@ -1,4 +1,7 @@
-"""The generated C against the TFLM interpreter: every byte, on the host."""
+"""The generated C against the TFLM interpreter: every byte, on the host.
+
+Random models are in test_random_models.py, which compares them in other builds as well.
+"""
 
 import zlib
 from pathlib import Path
@@ -36,42 +39,6 @@ def test_peers_models(path, tmp_path):
     expected = np.concatenate([interpreter.invoke(image[None]) for image in images])
     assert (outputs == expected.reshape(outputs.shape)).all()
     assert len(np.unique(outputs)) > 5  # not saturated to nothing
-
-
-def check_single(kind, seeds):
-    for seed in seeds:
-        rng = rng_of(kind, seed)
-        wrong, plan = golden.differences(random_models.single(kind, rng), rng)
-        assert wrong == 0, f"{kind}, seed {seed}: {[la.kernel for la in plan.layers]}"
-
-
-@pytest.mark.parametrize("kind", sorted(random_models.SINGLE))
-def test_single_operators(kind):
-    check_single(kind, range(6))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(random_models.SINGLE))
-def test_single_operators_slow(kind):
-    check_single(kind, range(6, 206))
-
-
-def check_graphs(seeds):
-    for seed in seeds:
-        rng = rng_of("graph", seed)
-        wrong, plan = golden.differences(random_models.graph(rng), rng)
-        assert wrong == 0, f"graph, seed {seed}: {[la.kernel for la in plan.layers]}"
-
-
-@pytest.mark.parametrize("part", range(4))
-def test_random_graphs(part):
-    check_graphs(range(part, 40, 4))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("part", range(20))
-def test_random_graphs_slow(part):
-    check_graphs(range(40 + part, 2040, 20))
 
 
 @pytest.mark.parametrize(("schedule", "mode"), [("fused", "image"), ("rows", "rows")])
@@ -113,17 +80,6 @@ def test_sanitizers_are_silent_and_agree(tmp_path):
         _, plain = golden.compile_for_host(data, folder)
         for a, b in zip(checked.invoke_all(inputs), plain.invoke_all(inputs), strict=True):
             assert (a == b).all()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", sorted(random_models.SINGLE))
-def test_sanitizers_slow(kind, tmp_path):
-    for seed in range(20):
-        rng = rng_of(kind, seed)
-        _, model = golden.compile_for_host(
-            random_models.single(kind, rng), tmp_path / str(seed), sanitize=True
-        )
-        model.invoke_all(golden.random_inputs(model, rng, 2))
 
 
 def every_operator(rng):

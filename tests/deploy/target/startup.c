@@ -1,8 +1,7 @@
 /* The least that runs many generated models on QEMU: vectors, and results by semihosting. */
-#include <stdint.h>
+#include "check.h"
 
 extern uint32_t stack_top;
-int run_models(int *failed_item);
 
 void *memcpy(void *to, const void *from, unsigned count) {
   for (unsigned i = 0; i < count; i++) ((volatile char *)to)[i] = ((const char *)from)[i];
@@ -45,7 +44,7 @@ static void reset(void) {
   __asm__ volatile("dsb\n\tisb");
 #endif
   int item = 0;
-  const int model = run_models(&item);
+  const int model = check_models(&item);
   if (model >= 0) {
     semihost(0x04, "model ");
     put_number(model);

@@ -34,6 +34,8 @@ def check(graph: Graph, op: Operator) -> None:
         raise graph.error(op, "paddings must be integers [rank, 2]", 1)
     if len(source.shape) > 4 or max(source.shape + target.shape) > MAX_DIMENSION:
         raise graph.error(op, f"shape {list(source.shape)} is too large", 0)
+    if len(target.shape) != len(source.shape):
+        raise graph.error(op, f"its output has {len(target.shape)} dimensions", 0)
     if len(source.shape) == 4 and target.shape[0] != 1:
         raise graph.error(op, f"its output has batch {target.shape[0]}; only batch 1 is supported")
     if data.min() < 0 or data.max() > MAX_DIMENSION:

@@ -1,0 +1,1 @@
+"""Other runtimes for `tools/bench_engine.py`."""

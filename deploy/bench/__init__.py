@@ -62,7 +62,7 @@ def bench_model(data: bytes, name: str, target: Target, settings: Settings) -> d
     compilation = plan_model(data, name=name, **settings.compiling)
     generated, firmware = settings.folder / "generated", settings.folder / f"{target.name}.elf"
     write_model(compilation, generated)
-    built = build_firmware(generated, target, firmware)
+    built = build_firmware(generated, target, firmware, build_dir=settings.folder / "build")
     items = random_inputs(compilation, settings.inputs, settings.seed)
     with QemuSession(target, firmware, functions=settings.functions) as session:
         if session.counting != PLUGIN:
@@ -83,13 +83,14 @@ def bench_model(data: bytes, name: str, target: Target, settings: Settings) -> d
             f"{firmware} reports an arena of {memory.arena_bytes:,} bytes, the plan has "
             f"{compilation.plan.arena_bytes:,}: it is not of this compilation"
         )
+    map_text = (settings.folder / "build" / "firmware.map").read_text()
     reason = tflm_available()
     exact = None
     if reason is None:
         exact = equals_interpreter(data, compilation.original, items, outputs)
     return _record(
         compilation, target, settings, built, counts, start_up, memory.stack_used, exact, reason,
-        measure_flash(Elf(firmware), compilation), emulator,
+        measure_flash(Elf(firmware), map_text, compilation), emulator,
     )  # fmt: skip
 
 
@@ -138,6 +139,7 @@ def _record(
         },
         "flash": {
             "code": flash.code,
+            "engine": flash.engine,
             "tables": flash.tables,
             "weights": flash.weights,
             "total": flash.total,

@@ -8,6 +8,8 @@ from deploy.elf import Elf
 from deploy.errors import DeployError
 
 _CONSTANT = re.compile(r"nb_(\d{3,})_(\w+)")
+# A line of the linker's map: address, size, object file.
+_CONTRIBUTION = re.compile(r"(?m)^ \S*\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s(\S+\.obj?)$")
 # Operators with weights: which axis of them are the output channels.
 _WEIGHTED = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
 TABLE_BYTES_A_CHANNEL = 9  # bias, multiplier and shift: what no integer engine does without
@@ -20,6 +22,7 @@ class FlashUse:
     Attributes:
         code: all that is neither weights nor tables: instructions, vectors, parameters, other
             constants, alignment, and the harness that talks to the host.
+        engine: of that, kernels and generated code; the rest is harness, port and C library.
         tables: bias, multipliers, shifts and look-up tables.
         weights: the weights as they are stored.
         beyond: the total less the weights' own bytes, as the .tflite file has them, and less 9
@@ -28,14 +31,18 @@ class FlashUse:
     """
 
     code: int
+    engine: int
     tables: int
     weights: int
     beyond: int
     total: int
 
 
-def measure_flash(elf: Elf, compilation: Compilation) -> FlashUse:
+def measure_flash(elf: Elf, map_text: str, compilation: Compilation) -> FlashUse:
     """Sizes of a firmware.
+
+    Args:
+        map_text: the linker's map of it, which says what came from which object file.
 
     Raises:
         DeployError: the firmware is not of this compilation.
@@ -64,8 +71,23 @@ def measure_flash(elf: Elf, compilation: Compilation) -> FlashUse:
     )
     return FlashUse(
         code=total - sizes["weights"] - sizes["tables"],
+        engine=_engine_bytes(elf, map_text),
         tables=sizes["tables"],
         weights=sizes["weights"],
         beyond=total - own - TABLE_BYTES_A_CHANNEL * channels,
         total=total,
     )
+
+
+def _engine_bytes(elf: Elf, map_text: str) -> int:
+    """Bytes of ``.text`` that came from kernels and generated code."""
+    text = next((section for section in elf.sections if section.name == ".text"), None)
+    total = 0
+    for match in _CONTRIBUTION.finditer(map_text):
+        address, size = int(match[1], 16), int(match[2], 16)
+        inside = text is not None and text.address <= address < text.address + text.size
+        if inside and "nb_kernels.dir" in match[3]:
+            total += size
+    if total == 0:
+        raise DeployError(f"{elf.path}: the linker's map names no kernel; build it again")
+    return total

@@ -113,7 +113,8 @@ def _print(record: dict[str, Any]) -> None:
     say(
         "flash",
         f"{flash['total']:,} bytes: weights {flash['weights']:,}, tables {flash['tables']:,}, "
-        f"code {flash['code']:,}; {flash['beyond']:,} beyond the weights' own bytes and 9 an "
+        f"code {flash['code']:,} (kernels and model {flash['engine']:,}, the rest harness and "
+        f"start-up); {flash['beyond']:,} beyond the weights' own bytes and 9 an "
         "output channel",
     )
     say("start", f"{record['initialization']['instructions']:,} instructions before the first")

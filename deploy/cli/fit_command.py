@@ -48,7 +48,7 @@ def command(
             model, resolution=size, classes=classes, channels=channels, width=width
         )
         with tempfile.TemporaryDirectory(prefix="nb_fit_") as folder:
-            plan = compile_model(data, Path(folder), name=model)
+            plan = compile_model(data, Path(folder), name=model, keep_dead=True)
         return estimate(plan, board)
 
     table = new_table(

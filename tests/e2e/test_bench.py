@@ -65,6 +65,7 @@ def test_json_has_the_promised_shape(mode, tmp_path, capfd):
     ram, flash = record["ram"], record["flash"]
     assert ram["total"] == sum(ram[k] for k in ("activations", "scratch", "static", "stack"))
     assert flash["total"] == flash["code"] + flash["tables"] + flash["weights"]
+    assert 0.3 * flash["code"] < flash["engine"] < flash["code"]
     plan = Plan.load(folder / "generated" / "plan.json")
     assert ram["activations"] + ram["scratch"] == plan.arena_bytes
     assert plan.input_mode == mode

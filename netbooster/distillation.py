@@ -1,7 +1,9 @@
 """Knowledge distillation: objectives that add a teacher's answers to the labels.
 
 - Classic (Hinton et al., 2015): the teacher's softened probabilities.
-- tf-KD (Yuan et al., 2020): no teacher; a virtual one that is nearly always right.
+- tf-KD (Yuan et al., 2020): no teacher; a virtual one that is nearly always right ("manually
+  designed regularization", the variant without any training of a teacher; their other variant,
+  self-training, is classic distillation whose teacher is the student's own vanilla recipe).
 - RCO-KD (Jin et al., 2019): the teacher as it was along its own training, one point after another.
 - Rocket launching (Zhou et al., 2018): a larger network trained at the same time.
 """
@@ -86,6 +88,9 @@ class Distillation(Objective):
 class RouteDistillation(Distillation):
     """RCO-KD with equal intervals: each point of the teacher's route leads for as many steps.
 
+    The student goes on from one point to the next, under one learning-rate curve, so that all
+    methods of a table take the same steps at the same rates.
+
     Args:
         teacher: the teacher's network; its weights are replaced at each point.
         route: ``state_dict`` of each point, from early to finished.
@@ -127,7 +132,12 @@ class RouteDistillation(Distillation):
 
 
 class TeacherFree(Objective):
-    """tf-KD: (1 - weight) * cross-entropy + weight * KL(virtual teacher || student)."""
+    """tf-KD: (1 - weight) * cross-entropy + weight * KL(virtual teacher || student).
+
+    The temperature softens the teacher alone, and KL is summed over the classes, as in their
+    equation; the authors' code takes the mean over the classes, times a factor that it sets to
+    their number for its ResNet-18.
+    """
 
     def __init__(
         self, *, weight: float, temperature: float, correct_prob: float, label_smoothing: float

@@ -8,6 +8,8 @@ only one that writes or prints.
 import atexit
 import io
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -99,6 +101,7 @@ def join(device: torch.device) -> World:
             # DDP says so of every 1x1 convolution in channels-last, whose strides are ambiguous.
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             atexit.register(_leave)
+            _explain_sigterm(world)
     except (ValueError, RuntimeError, KeyError) as error:
         raise NetBoosterError(
             f"torchrun: process {os.environ['RANK']} cannot join the others "
@@ -112,6 +115,20 @@ def join(device: torch.device) -> World:
             )
         torch.cuda.set_device(world.device(device))
     return world
+
+
+def _explain_sigterm(world: World) -> None:
+    """`torchrun` ends the other processes by SIGTERM when one has died: say what that means."""
+
+    def stopped(number: int, frame: object) -> None:
+        raise NetBoosterError(
+            f"process {world.rank} of {world.size}: stopped by torchrun, as when another process "
+            "has died; run the same command again to go on from the last checkpoint"
+        )
+
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, stopped)
 
 
 def _leave() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import pytest
 import torch
 from rich.console import Console
 
+from netbooster import pipeline
 from netbooster.arms import train_giant, train_method
 from netbooster.artifacts import build_giant
+from netbooster.averaging import WeightAverage
 from netbooster.data import load_dataset
 from netbooster.distillation import RouteDistillation
 from netbooster.errors import NetBoosterError
-from netbooster.methods import prepare_distillation, start_transferred_giant
+from netbooster.methods import prepare_distillation, prepare_plain, start_transferred_giant
 from netbooster.models import build_model
+from netbooster.netaug import NetAugNetwork
 from netbooster.phases import netbooster_phases
 from netbooster.pipeline import load_contracted, load_giant
 from netbooster.recipe import Recipe, parse_recipe
@@ -61,28 +65,91 @@ def test_every_plain_method_ends_with_the_original_network(method: str, tmp_path
     assert {line["phase"] for line in lines} == {method}
 
 
-@pytest.mark.parametrize("method", ["dropblock", "netaug"])
-def test_resumed_run_ends_with_the_same_weights(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def builds_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished teacher, which keeps its route, and a finished source."""
+    root = tmp_path_factory.mktemp("builds-on")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "evaluate_splits", lambda *_, **__: {"test": 0.5})
+        train_method(make_recipe("teacher", "vanilla", route=2), root / "teacher")
+        train_giant(make_recipe("source", "netbooster"), root / "source")
+    return root
+
+
+def method_changes(method: str) -> dict[str, Any]:
     changes: dict[str, Any] = {"netaug": {"bn_images": 16}} if method == "netaug" else {}
-    recipe = make_recipe("run", method, **changes)
-    whole = state(train_method(recipe, tmp_path / "whole"))
+    if method in ("kd", "rco-kd", "rocket-launch", "netbooster-kd"):
+        teacher = make_recipe("teacher", "vanilla", route=2)
+        changes["distillation"] = {"teacher": teacher.model_dump()}
+    return changes
+
+
+def killed_and_resumed(
+    recipe: Recipe, builds_on: Path, tmp_path: Path, patch: pytest.MonkeyPatch, kill_at: int
+) -> tuple[bytes, bytes]:
+    """``contracted.pt`` of an uninterrupted run, and of one that was killed before a step."""
+    for way in ("whole", "cut"):
+        shutil.copytree(builds_on, tmp_path / way)
+    whole = train_method(recipe, tmp_path / "whole" / "run").read_bytes()
     original = Trainer._train_step
 
     def stop(self: Any, *arguments: Any) -> Any:
-        if self.step == 2:
+        if self.step == kill_at:
             raise KeyboardInterrupt
         return original(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "_train_step", stop)
-    with pytest.raises(KeyboardInterrupt):
-        train_method(recipe, tmp_path / "cut")
-    monkeypatch.setattr(Trainer, "_train_step", original)
+    with patch.context() as inner:
+        inner.setattr(Trainer, "_train_step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_method(recipe, tmp_path / "cut" / "run")
+    torch.rand(5)  # whatever happened in between
     out = io.StringIO()
-    cut = state(train_method(recipe, tmp_path / "cut", console=Console(file=out, width=300)))
-    assert f"{method}: resuming from step 2" in out.getvalue()
-    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    path = train_method(recipe, tmp_path / "cut" / "run", console=Console(file=out, width=300))
+    assert f"resuming from step {kill_at}" in out.getvalue()
+    return whole, path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["dropblock", "kd", "tf-kd", "rco-kd", "rocket-launch", "netaug", "netbooster-kd"],
+)
+@pytest.mark.parametrize("extras", [{}, {"ema_decay": 0.5, "accumulate": 2, "amp": "bfloat16"}])
+def test_resumed_run_ends_with_the_same_bytes(
+    method: str,
+    extras: dict[str, Any],
+    builds_on: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recipe = make_recipe("run", method, **method_changes(method))
+    recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update=extras)})
+    whole, cut = killed_and_resumed(recipe, builds_on, tmp_path, monkeypatch, kill_at=3)
+    assert whole == cut
+
+
+def test_resumed_transfer_ends_with_the_same_bytes(
+    builds_on: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_recipe("source", "netbooster").model_dump()
+    data = {"name": "glyphs", "characters": "ABC", "resolution": 32, "channels": 1}
+    recipe = make_recipe("run", "netbooster", data=data, transfer={"source": source})
+    whole, cut = killed_and_resumed(recipe, builds_on, tmp_path, monkeypatch, kill_at=1)
+    assert whole == cut
+
+
+def test_netaug_average_follows_the_channels(tmp_path: Path) -> None:
+    """An average over permuted channels would be one of different channels."""
+    recipe = make_recipe("run", "netaug", netaug={"bn_images": 16})
+    train = recipe.train.model_copy(update={"ema_decay": 0.9, "batch_size": 8})
+    recipe = recipe.model_copy(update={"train": train})
+    wide = prepare_plain(
+        recipe, load_dataset(recipe.data), tmp_path, None, torch.device("cpu")
+    ).model
+    assert isinstance(wide, NetAugNetwork)
+    average = WeightAverage(wide, 0.5)
+    wide.sort_channels(average.state_dict())
+    for name, tensor in wide.state_dict().items():
+        assert torch.equal(tensor, average.state_dict()[name]), name
 
 
 def test_route_is_kept_and_leads_in_order(tmp_path: Path) -> None:

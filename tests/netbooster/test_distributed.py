@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -190,3 +192,52 @@ def test_torchrun_trains_through_the_command_line(tmp_path: Path) -> None:
         assert result.stdout.count("done; next: netbooster contract") == 1
     files = {path.name for path in (tmp_path / "run" / "boosted").iterdir()}
     assert {"checkpoint.pt", "giant.pt", "metrics.jsonl"} <= files
+
+
+@pytest.mark.slow
+def test_torchrun_says_that_a_worker_was_killed_and_goes_on_afterwards(tmp_path: Path) -> None:
+    recipe = tmp_path / "killed.toml"
+    recipe.write_text(
+        """
+        name = "killed"
+        method = "netaug"
+        data = { name = "digits", resolution = 32, channels = 1 }
+        model = { name = "mobilenetv2-tiny" }
+        train = { steps = 20, batch_size = 16, checkpoint_every = 1, threads = 1 }
+        netaug = { bn_images = 32 }
+        """
+    )
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    train = ["-m", "deploy.cli", "train", str(recipe), "--output", str(tmp_path / "run")]
+    root = str(WORKER.parents[2])
+    options: dict[str, Any] = {
+        "env": {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
+        "cwd": root,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+    }
+    checkpoint = tmp_path / "run" / "netaug" / "checkpoint.pt"
+    with subprocess.Popen([*launch, *train], **options) as process:
+        while not checkpoint.is_file() and process.poll() is None:
+            time.sleep(0.05)
+        os.kill(_worker_of(process.pid, rank=1), signal.SIGKILL)
+        _, errors = process.communicate(timeout=280)
+    assert process.returncode != 0
+    assert "another process has died" in errors or "stopped by torchrun" in errors
+    assert "run the same command again" in errors
+    step = load_torch(checkpoint, "")["step"]
+    assert 1 <= step < 20
+    again = subprocess.run([*launch, *train], timeout=580, **options)
+    assert again.returncode == 0, again.stderr
+    assert f"resuming from step {step}" in again.stdout
+    assert load_contracted(tmp_path / "run" / "netaug" / "contracted.pt")[1]["steps"] == 20
+
+
+def _worker_of(launcher: int, rank: int) -> int:
+    """The process id of one worker of a torchrun."""
+    children = Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split()
+    for child in map(int, children):
+        if f"RANK={rank}".encode() in Path(f"/proc/{child}/environ").read_bytes().split(b"\0"):
+            return child
+    raise AssertionError(f"no worker {rank} among {children}")

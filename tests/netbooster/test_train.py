@@ -4,7 +4,10 @@ import errno
 import io
 import json
 import os
+import resource
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -261,6 +264,51 @@ def test_full_disk_leaves_the_last_checkpoint(
     ]
     resumed = train(make_trainer(tmp_path / "cut"))
     assert_same_bits(resumed.model, train(make_trainer(tmp_path / "whole")).model)
+
+
+def test_limit_on_file_sizes_leaves_the_last_checkpoint(tmp_path: Path) -> None:
+    """A real refusal of the operating system in the middle of a write, not a pretended one."""
+    with pytest.raises(KilledError):
+        train(make_trainer(tmp_path, Squares(5)))
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(NetBoosterError, match=r"checkpoint\.pt: File too large"):
+            train(make_trainer(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt", "metrics.jsonl"]
+    assert_same_bits(train(make_trainer(tmp_path)).model, train(make_trainer(None)).model)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KB, which only root can mount."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("cannot mount a small file system here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_disk_that_fills_up_leaves_the_last_checkpoint(small_disk: Path) -> None:
+    with pytest.raises(KilledError):
+        train(make_trainer(small_disk / "arm", Squares(5)))
+    before = (small_disk / "arm" / "checkpoint.pt").read_bytes()
+    ballast = small_disk / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(1024))
+    with pytest.raises(NetBoosterError, match="No space left on device"):
+        train(make_trainer(small_disk / "arm"))
+    assert (small_disk / "arm" / "checkpoint.pt").read_bytes() == before
+    ballast.unlink()
+    resumed = train(make_trainer(small_disk / "arm"))
+    assert_same_bits(resumed.model, train(make_trainer(None)).model)
 
 
 def test_half_written_checkpoint_of_a_kill_is_swept_away(tmp_path: Path) -> None:

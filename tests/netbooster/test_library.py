@@ -1,0 +1,92 @@
+"""The method as a library: the documented example runs, and the loop takes any network and data."""
+
+import doctest
+import itertools
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import netbooster
+from netbooster.checkpoint import RunStore
+from netbooster.contraction import contract
+from netbooster.data import Batch, Dataset, Preprocess
+from netbooster.expansion import ExpansionConfig, expand
+from netbooster.linearization import get_alpha
+from netbooster.phases import Phase
+from netbooster.recipe import TrainConfig
+from netbooster.train import Trainer, reproducible
+
+
+def test_documented_example_runs() -> None:
+    result = doctest.testmod(netbooster)
+    assert result.attempted >= 15 and result.failed == 0
+
+
+class Halves(Dataset):
+    """A user's own data: is the upper half brighter than the lower one?"""
+
+    name = "halves"
+    labels = ["lower", "upper"]
+    preprocess = Preprocess(8, 3, (128.0,) * 3, (64.0,) * 3)
+
+    def _batch(self, size: int, seed: int) -> Batch:
+        draw = torch.Generator().manual_seed(seed)
+        labels = torch.randint(2, (size,), generator=draw)
+        images = torch.randint(0, 150, (size, 3, 8, 8), generator=draw)
+        images[:, :, :4] += 100 * labels[:, None, None, None]
+        images[:, :, 4:] += 100 * (1 - labels)[:, None, None, None]
+        return images.to(torch.uint8), labels
+
+    def train_batches(
+        self, *, batch_size: int, seed: int, start_step: int = 0, device: Any = None
+    ) -> Generator[Batch, None, None]:
+        for step in itertools.count(start_step):
+            yield self._batch(batch_size, 1000 * seed + step)
+
+    def split(
+        self, name: str, *, limit: int | None = None, device: Any = None
+    ) -> Generator[Batch, None, None]:
+        yield self._batch(self.split_size(name), len(name) + 10**6)
+
+    def split_size(self, name: str) -> int:
+        return 128
+
+    def fingerprint(self) -> str:
+        return "halves"
+
+
+def own_network() -> nn.Module:
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        *(nn.Conv2d(8, 16, 1, bias=False), nn.BatchNorm2d(16), nn.SiLU()),
+        *(nn.Conv2d(16, 16, 3, 2, 1, groups=16), nn.BatchNorm2d(16), nn.SiLU()),
+        nn.Flatten(),
+        nn.Linear(256, 2),
+    )
+
+
+def test_loop_takes_any_network_and_data(tmp_path: Path) -> None:
+    data, network = Halves(), own_network()
+    giant = expand(network, ExpansionConfig(ratio=4))
+    config = TrainConfig(steps=60, batch_size=32, lr=0.05, ema_decay=0.8, log_every=20)
+    store = RunStore(tmp_path, {"experiment": "halves"})
+    trainer = Trainer(giant, data, config, seed=0, store=store)
+    with reproducible(trainer.device, 1):
+        trainer.train_steps(Phase("giant", 0, 40, lr=0.05, warmup_steps=4))
+        trainer.train_steps(Phase("plt", 40, 20, lr=0.02, decay_steps=8))
+    assert get_alpha(trainer.result()) == 1.0
+    boosted = contract(trainer.result()).eval()
+    assert list(boosted.state_dict()) == list(network.state_dict())
+    images, labels = data._batch(256, 77)
+    with torch.no_grad():
+        right = boosted(data.preprocess.normalize(images)).argmax(1) == labels
+    assert right.float().mean() > 0.9
+    assert (tmp_path / "checkpoint.pt").is_file()
+    again = Trainer(
+        expand(own_network(), ExpansionConfig(ratio=4)), data, config, seed=0, store=store
+    )
+    assert again.resume() and again.step == 60

@@ -23,8 +23,8 @@ def mini_rows() -> list[str]:
 
 
 def short(name: str) -> Recipe:
-    """The recipe in two steps of four images; what it builds on in two steps, too."""
-    settings = ["train.batch_size=4", "train.threads=1"]
+    """The recipe in two steps of 16 images; what it builds on in two steps, too."""
+    settings = ["train.batch_size=16", "train.threads=1"]
     return prepare_recipe(name, seed=0, scale=1e-6, overrides=settings)
 
 

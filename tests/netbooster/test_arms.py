@@ -109,11 +109,17 @@ def killed_and_resumed(
     return whole, path.read_bytes()
 
 
+EXTRAS = {"ema_decay": 0.5, "accumulate": 2, "amp": "bfloat16"}
+
+
 @pytest.mark.parametrize(
-    "method",
-    ["dropblock", "kd", "tf-kd", "rco-kd", "rocket-launch", "netaug", "netbooster-kd"],
+    ("method", "extras"),
+    [
+        *((m, {}) for m in ("dropblock", "kd", "tf-kd", "rco-kd", "rocket-launch", "netaug")),
+        ("netbooster-kd", {}),
+        *((m, EXTRAS) for m in ("rco-kd", "netaug", "netbooster-kd")),
+    ],
 )
-@pytest.mark.parametrize("extras", [{}, {"ema_decay": 0.5, "accumulate": 2, "amp": "bfloat16"}])
 def test_resumed_run_ends_with_the_same_bytes(
     method: str,
     extras: dict[str, Any],

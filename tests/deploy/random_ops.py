@@ -123,12 +123,17 @@ def hard_swish(b: Builder, rng: Rng, source: int) -> int:
     return output
 
 
+def relu6(b: Builder, rng: Rng, source: int) -> int:
+    """RELU6, which keeps the scale."""
+    output = same(b, source, shape_of(b, source))
+    b.operator("RELU6", [source], [output])
+    return output
+
+
 def relu(b: Builder, rng: Rng, source: int) -> int:
     """RELU with a change of scale, or RELU6."""
     if rng.integers(2):
-        output = same(b, source, shape_of(b, source))
-        b.operator("RELU6", [source], [output])
-        return output
+        return relu6(b, rng, source)
     scale = scale_of(b, source) * 10 ** rng.uniform(-1.5, 1)
     output = b.tensor(shape_of(b, source), scale, any_zero(rng))
     b.operator("RELU", [source], [output])

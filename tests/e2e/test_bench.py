@@ -58,9 +58,11 @@ def test_json_has_the_promised_shape(mode, tmp_path, capfd):
     assert abs(layers / record["instructions"] - 1) < 0.02
     functions = sum(function["instructions"] for function in record["functions"])
     assert functions == record["instructions"]
-    assert sum(f["bytes_loaded"] for f in record["functions"]) > sum(
-        layer["bytes_loaded"] for layer in record["layers"]
-    ) > 2 * record["macs"] / 16  # no less than the weights, which are words of four
+    assert (
+        sum(f["bytes_loaded"] for f in record["functions"])
+        > sum(layer["bytes_loaded"] for layer in record["layers"])
+        > 2 * record["macs"] / 16
+    )  # no less than the weights, which are words of four
 
     ram, flash = record["ram"], record["flash"]
     assert ram["total"] == sum(ram[k] for k in ("activations", "scratch", "static", "stack"))
@@ -101,9 +103,7 @@ def test_table_for_people(capfd):
 @pytest.mark.parametrize(("mode", "schedule"), [("image", "auto"), ("rows", "auto"),
                                                 ("image", "layer")])  # fmt: skip
 def test_the_map_agrees_with_the_plan(mode, schedule):
-    compilation = plan_model(
-        SMALL.read_bytes(), name="small", schedule=schedule, input_mode=mode
-    )
+    compilation = plan_model(SMALL.read_bytes(), name="small", schedule=schedule, input_mode=mode)
     plan = compilation.plan
     found = pieces(compilation)
     assert max(piece.offset + piece.bytes for piece in found) == plan.arena_bytes

@@ -19,8 +19,8 @@ def check(graph: Graph, op: Operator) -> None:
     """Always an error: those at the border are gone when operators are checked."""
     raise graph.error(
         op,
-        f"its output {graph.output(op).label} is float32 inside the model; only int8 runs here, "
-        "and DEQUANTIZE may only make a model output that nothing else reads",
+        f"makes {graph.output(op).label} float32 inside the model; only int8 runs here, and "
+        "DEQUANTIZE may only make a model output that nothing else reads",
     )
 
 

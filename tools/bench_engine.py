@@ -6,8 +6,9 @@
 
 Ours and bakenn (PyPI; portable and CMSIS-NN back ends, installed into a virtual environment of its
 own) are built with the same compiler and run in the same emulator under the same counter and the
-same serial harness. Figures of TFLM and TinyEngine are saved ones (tools/engine_peers/saved.json,
-with date and method) and are marked so. Writes JSON and an SVG.
+same serial harness; so is TFLM where --tflm-lib names a folder with a built library. Other figures
+of TFLM and TinyEngine are saved ones (tools/engine_peers/saved.json, with date and method) and are
+marked so. Writes JSON and an SVG.
 """
 
 import argparse
@@ -20,10 +21,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
-from engine_peers import bakenn, picture, run  # noqa: E402
+from engine_peers import bakenn, picture, run, tflm  # noqa: E402
 from engine_peers.adapt import adapt  # noqa: E402
 
 from deploy.bench import Settings, bench_model  # noqa: E402
+from deploy.build import build_firmware  # noqa: E402
 from deploy.errors import DeployError  # noqa: E402
 from deploy.files import write_atomic  # noqa: E402
 from deploy.memory import arena_limit  # noqa: E402
@@ -61,7 +63,9 @@ def with_bakenn(
         with tempfile.TemporaryDirectory(prefix="nb_bakenn_") as folder:
             place = Path(folder)
             generated = bakenn.generate(python, adapted, backend, place / "made")
-            found = run.measure(generated, adapted, run.peer_target(target, place), place)
+            own = run.peer_target(target, place)
+            build_firmware(generated, own, place / "firmware.elf")
+            found = run.measure(place / "firmware.elf", adapted, own)
         rows.append({
             "model": name, "runtime": f"bakenn {bakenn.VERSION}, {backend}", "ours": False,
             "saved": False, "macs": macs, "variant": "adapted to its importer", **found,
@@ -69,14 +73,27 @@ def with_bakenn(
     return rows
 
 
+def with_tflm(
+    data: bytes, name: str, target: Target, tree: Path, macs: int
+) -> list[dict[str, Any]]:
+    """A prebuilt TFLM library on the model as it is."""
+    with tempfile.TemporaryDirectory(prefix="nb_tflm_") as folder:
+        place = Path(folder)
+        own = tflm.peer_target(target, place)
+        elf = tflm.build(tree, data, own, place)
+        found = run.measure(elf, data, own, reserved=tflm.ARENA_BYTES)
+    row = {"model": name, "runtime": f"TFLM from {tree.resolve().name}", "ours": False}
+    return [{**row, "saved": False, "macs": macs, **found}]
+
+
 def saved(name: str, live: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Saved figures of the runtimes that did not run now."""
+    """Saved figures; bakenn's only where it did not run now."""
     content = json.loads(SAVED.read_text())
-    ran = {row["runtime"].split()[0].rstrip(",") for row in live}
+    ran = any(row["runtime"].startswith("bakenn") for row in live)
     return [
         {**row, "ours": False, "saved": content["saved"]}
         for row in content["rows"]
-        if row["model"] == name and row["runtime"].split()[0].rstrip(",") not in ran
+        if row["model"] == name and not (ran and row["runtime"].startswith("bakenn"))
     ]
 
 
@@ -103,6 +120,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench-engine.json")
     parser.add_argument("--picture", type=Path, help="default: the output's name with .svg")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "bakenn-venv")
+    parser.add_argument("--tflm-lib", type=Path, metavar="DIR", help="TFLM's folder, built")
     parser.add_argument("--no-bakenn", action="store_true", help="leave bakenn out")
     arguments = parser.parse_args()
     peers = ROOT / "tests" / "data" / "peers"
@@ -120,11 +138,15 @@ def main() -> int:
         for path in models:
             data = path.read_bytes()
             live = ours(data, path.stem, target)
-            if python is not None:
-                try:
-                    live += with_bakenn(data, path.stem, target, python, live[0]["macs"])
-                except (bakenn.PeerUnavailableError, DeployError) as reason:
-                    skipped[f"bakenn on {path.stem}"] = str(reason)
+            macs = live[0]["macs"]
+            for peer, place, add in (
+                ("bakenn", python, with_bakenn), ("TFLM", arguments.tflm_lib, with_tflm)
+            ):  # fmt: skip
+                if place is not None:
+                    try:
+                        live += add(data, path.stem, target, place, macs)
+                    except (bakenn.PeerUnavailableError, DeployError) as reason:
+                        skipped[f"{peer} on {path.stem}"] = str(reason)
             rows += live + saved(path.stem, live)
     except (DeployError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -82,7 +82,6 @@ def test_cycles_have_a_source_and_a_board():
     for run in check.RUNS:
         assert len(run.sha256) == 64 and run.cycles > 0 and run.source
         assert check.load_target(run.board).cycles is not None
-    assert check.variant.__doc__
 
 
 def test_a_model_without_a_measurement_is_named(capsys, monkeypatch):
@@ -90,3 +89,17 @@ def test_a_model_without_a_measurement_is_named(capsys, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["check_cycles.py", str(SMALL)])
     assert check.main() == 2
     assert "published measurement" in capsys.readouterr().err
+
+
+def test_a_folder_without_tflm_is_named(tmp_path):
+    bakenn, tflm = load("engine_peers.bakenn"), load("engine_peers.tflm")
+    target = tflm.peer_target(check_target(), tmp_path)
+    assert target.stack_bytes == tflm.STACK_BYTES and target.cflags == ["-O3"]
+    with pytest.raises(bakenn.PeerUnavailableError, match="libtensorflow-microlite"):
+        tflm.build(tmp_path, SMALL.read_bytes(), target, tmp_path / "out")
+
+
+def check_target():
+    from deploy.targets import load_target
+
+    return load_target("mps2-an386")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from deploy.build import build_firmware
 from deploy.elf import Elf
 from deploy.emulate import QemuSession
 from deploy.errors import DeployError
@@ -24,43 +23,46 @@ def peer_target(target: Target, folder: Path) -> Target:
     return load_target(str(path))
 
 
-def measure(generated: Path, data: bytes, target: Target, folder: Path) -> dict[str, Any]:
+def measure(elf: Path, data: bytes, target: Target, *, reserved: int = 0) -> dict[str, Any]:
     """Instructions, cycles, RAM, flash and whether every output byte is TFLM's.
 
     Args:
-        generated: a folder that defines what nb_model.h declares.
+        elf: a firmware whose weights, or model file, are the section ``.weights``.
         data: the .tflite that it was made from, for the interpreter.
+        reserved: bytes of an arena in ``.bss`` that is larger than what is used of it; what is
+            used is what the firmware reports.
 
     Raises:
-        DeployError: it does not build, does not fit, or fails on the target.
+        DeployError: it does not fit, or fails on the target.
     """
-    elf = folder / "firmware.elf"
-    built = build_firmware(generated, target, elf)
+    sections = Elf(elf)
     interpreter = TflmModel(data)
     rng = np.random.default_rng(0)
     counts, equal = [], True
     with QemuSession(target, elf) as session:
         size = sum(tensor["bytes"] for tensor in session.banner["inputs"])
+        shape = _input_shape(data)
         for _ in range(INPUTS):
             item = rng.integers(0, 256, size, dtype=np.uint8)
             session.link.load_input(item.tobytes())
             counts.append(session.infer(timeout=3600))
             if "cycles_estimated" not in counts[-1]:
                 raise DeployError("peers are counted with the plugin only; see netbooster doctor")
-            shape = _input_shape(data)
             expected = interpreter.invoke(item.view(np.int8).reshape(shape))
             equal &= expected.tobytes() == session.link.output()
-        stack = session.link.memory().stack_used
-    weights = Elf(elf).size(".weights")
+        memory = session.link.memory()
+    static = sum(sections.size(name) for name in (".data", ".bss", ".nb_arena"))
+    weights = sections.size(".weights")
+    flash = sum(
+        s.size for s in sections.sections if s.loaded and s.bits and s.name != ".stack"
+    )
     return {
         "instructions": counts[0]["instructions"],
         "cycles_estimated": counts[0]["cycles_estimated"],
-        "ram": built.sizes.data + built.sizes.bss + built.sizes.arena + stack,
-        "code": built.sizes.flash_total - weights,
+        "ram": static + memory.stack_used + (memory.arena_bytes - reserved if reserved else 0),
+        "code": flash - weights,
         "model_bytes": weights,
         "exact": bool(equal),
-        "compiler": built.compiler,
-        "flags": built.flags,
     }
 
 

@@ -11,28 +11,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from netbooster.channel_scale import ChannelScale
+from netbooster.fused import fused_forward
 from netbooster.linearization import DecayedActivation
 
 BlockType = Literal["inverted_residual", "bottleneck", "basic"]
-
-
-class ChannelScale(nn.Module):
-    """A 1x1 depthwise convolution, computed as a broadcast product.
-
-    Its parameter has the name, shape and meaning of ``nn.Conv2d(k, k, 1, groups=k, bias=False)``.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.channels = channels
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1, 1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, channels, H, W] → same shape."""
-        return x * self.weight.view(1, -1, 1, 1)
-
-    def extra_repr(self) -> str:
-        return f"{self.channels}"
 
 
 @dataclass(frozen=True)
@@ -69,6 +52,8 @@ class ExpandedConv(nn.Sequential):
     """
 
     replaced: ReplacedLayer
+    fused = True
+    """Whether training may take the fused path; False runs the modules one after another."""
 
     def __init__(
         self,
@@ -120,6 +105,11 @@ class ExpandedConv(nn.Sequential):
             following_bn,
         )
         self.to(device=conv.weight.device, dtype=conv.weight.dtype)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, c, H, W] → [N, m, H, W]; fused where that gives the same (``netbooster.fused``)."""
+        result = fused_forward(self, x) if self.fused else None
+        return super().forward(x) if result is None else result
 
     @property
     def first(self) -> nn.Conv2d:

@@ -14,7 +14,6 @@ the network loaded (Linux).
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -116,11 +115,18 @@ def print_peak(options: argparse.Namespace) -> None:
     """The child's side of :func:`peak_of_process`."""
     way, alpha, last = options.peak
     step = Step(way, float(alpha), last == "1", options)
-    torch.set_num_threads(options.threads)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    step()
-    step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+    with reproducible(torch.device("cpu"), options.threads):
+        # The peak so far is that of loading torch, or even the parent's: begin anew.
+        Path("/proc/self/clear_refs").write_text("5")
+        before = _status("VmRSS")
+        step()
+        step()
+    print(_status("VmHWM") - before)
+
+
+def _status(key: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))
 
 
 def main() -> None:

@@ -270,6 +270,11 @@ def plan_schedule(flow: Flow, kind: str, ram: int | None, pushed: bool) -> Sched
             f"{flow.graph.name}: schedule {kind!r} needs the whole image; push rows with "
             "--schedule rows or auto"
         )
+    if pushed and len(flow.graph.inputs) != 1:
+        raise DeployError(
+            f"{flow.graph.name}: {len(flow.graph.inputs)} inputs, only a single one can be pushed "
+            "row by row; compile it with --input image"
+        )
     planner = Planner(flow, kind, pushed)
     allowed = FREE_SHARE * total_instructions(flow)
     if ram is None:

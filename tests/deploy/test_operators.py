@@ -146,6 +146,14 @@ def test_inputs_that_nothing_reads_and_outputs_that_are_inputs(tmp_path):
             assert (interpreter.output(index)[0] == outputs[index][item]).all()
 
 
+def test_one_of_several_inputs_cannot_be_pushed(tmp_path):
+    b, rng = Builder(), np.random.default_rng(5)
+    first, second = (b.tensor((1, 8, 3, 2), 0.1, 0) for _ in range(2))
+    data = b.build([first, second], [random_ops.binary(b, rng, "MUL", first, second)])
+    with pytest.raises(DeployError, match="2 inputs, only a single one can be pushed"):
+        compile_model(data, tmp_path, name="two", schedule="rows", input_mode="rows")
+
+
 def test_a_transpose_of_sizes_of_one_has_no_code():
     b = Builder()
     source = b.tensor((1, 1, 6, 4), 0.1, 0)

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def build_firmware(
     *,
     build_dir: Path | None = None,
     sanitize: bool = False,
+    definitions: Mapping[str, str] | None = None,
 ) -> BuildResult:
     """Compile generated C, kernels, harness and port into one program.
 
@@ -93,6 +95,7 @@ def build_firmware(
         out_elf: written atomically; it keeps its old bytes where the build fails.
         build_dir: kept for inspection; by default a temporary folder.
         sanitize: host only: with address and undefined-behaviour sanitizers.
+        definitions: more variables for CMake.
 
     Raises:
         DeployError: compiler or CMake missing (says how to install it), the generated code does
@@ -105,14 +108,20 @@ def build_firmware(
             raise missing_tool(tool if tool in _INSTALL else "cc")
     if not list(generated.glob("*.c")):
         raise DeployError(f"{generated} holds no generated C; run `netbooster compile` first")
+    variables = {"NB_SANITIZE": "ON" if sanitize else "OFF", **(definitions or {})}
     if build_dir is not None:
-        return _build(generated, target, out_elf, build_dir, compiler, sanitize)
+        return _build(generated, target, out_elf, build_dir, compiler, variables)
     with tempfile.TemporaryDirectory(prefix="nb-build-") as folder:
-        return _build(generated, target, out_elf, Path(folder), compiler, sanitize)
+        return _build(generated, target, out_elf, Path(folder), compiler, variables)
 
 
 def _build(
-    generated: Path, target: Target, out_elf: Path, build: Path, compiler: str, sanitize: bool
+    generated: Path,
+    target: Target,
+    out_elf: Path,
+    build: Path,
+    compiler: str,
+    variables: Mapping[str, str],
 ) -> BuildResult:
     root = firmware_root()
     configure = [
@@ -122,7 +131,7 @@ def _build(
         f"-G{'Ninja' if shutil.which('ninja') else 'Unix Makefiles'}",
         f"-DNB_TARGET_FILE={target.file}",
         f"-DNB_GENERATED_DIR={generated.resolve()}",
-        f"-DNB_SANITIZE={'ON' if sanitize else 'OFF'}",
+        *(f"-D{key}={value}" for key, value in variables.items()),
         f"-DCMAKE_C_COMPILER={compiler}",
     ]
     if target.is_bare_metal:

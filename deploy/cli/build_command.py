@@ -15,6 +15,8 @@ from deploy.cli.context import (
     RunContext,
     TargetOption,
 )
+from deploy.cli.single_file import Engine, EngineOption, TflmOption, build_file
+from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.stamps import Stamp
 
@@ -92,20 +94,32 @@ def build_folder(generated: Path, target_name: str, output: Path | None) -> Path
 def command(
     source: Annotated[
         Path,
-        typer.Argument(metavar="RUN|GENERATED", help="Run folder, or a folder of generated C."),
+        typer.Argument(
+            metavar="RUN|GENERATED|FILE.tflite",
+            help="Run folder, a folder of generated C, or any int8 model.",
+        ),
     ],
     target: TargetOption = DEFAULT_TARGET,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="The .elf, where GENERATED is built alone."),
+        typer.Option("--output", "-o", help="The .elf, where no run is built."),
     ] = None,
     model: ModelOption = None,
+    engine: EngineOption = "nb",
+    tflm_dir: TflmOption = None,
 ) -> None:
     """Build the generated C for this machine and, with arm-none-eabi-gcc, for the target.
 
     The host build runs the whole test set: the int8 accuracy in the report comes from the same
     C that the board executes. A model that does not fit is refused, by bytes and layer.
     """
+    if source.is_file():
+        from deploy.targets import load_target
+
+        build_file(source, load_target(target), output, Engine(engine, tflm_dir))
+        return
+    if engine != "nb":
+        raise DeployError(f"--engine {engine} takes a .tflite file: RUN/MODEL/model.tflite")
     if (source / "plan.json").is_file():
         build_folder(source, target, output)
         return

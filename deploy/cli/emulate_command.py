@@ -13,9 +13,9 @@ from deploy.cli.context import (
     ModelOption,
     ModelPaths,
     RunContext,
-    RunFolder,
     TargetOption,
 )
+from deploy.cli.single_file import Engine, EngineOption, TflmOption, emulate_file
 from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.stamps import Stamp, hash_file, hash_files
@@ -23,9 +23,19 @@ from deploy.stamps import Stamp, hash_file, hash_files
 NO_ARGS_IS_HELP = True
 
 
-def stage(context: RunContext, *, images: int | None = None) -> None:
+def stage(
+    context: RunContext,
+    *,
+    images: int | None = None,
+    emulator: str | None = None,
+    max_instructions: int | None = None,
+) -> None:
     """Run test images on each model's firmware and compare every output byte."""
+    from deploy.emulate import MAX_INSTRUCTIONS, choose_emulator
+
     target = context.target
+    chosen = choose_emulator(target, emulator)
+    limit = max_instructions or MAX_INSTRUCTIONS
     count = images or context.recipe.emulate.images
     for paths in context.models:
         context.need(paths.firmware(target.name), "build")
@@ -34,19 +44,25 @@ def stage(context: RunContext, *, images: int | None = None) -> None:
             paths.folder,
             f"emulate-{target.name}",
             inputs=[paths.firmware(target.name), paths.host_library, paths.tflite],
-            settings={"images": count, "data": context.dataset.fingerprint()},
+            settings={
+                "images": count,
+                "data": context.dataset.fingerprint(),
+                "emulator": chosen,
+            },
             outputs=[measurement],
         )
         if not context.force and stamp.is_current():
             say("emulate", f"{paths.name}: up to date")
             continue
         stamp.clear()
-        record = _emulate(context, paths, count)
+        record = _emulate(context, paths, count, chosen, limit)
         write_atomic(measurement, json.dumps(record, indent=1) + "\n")
         stamp.write()
 
 
-def _emulate(context: RunContext, paths: ModelPaths, count: int) -> dict[str, Any]:
+def _emulate(
+    context: RunContext, paths: ModelPaths, count: int, emulator: str, max_instructions: int
+) -> dict[str, Any]:
     from deploy.emulate import run_images
     from deploy.host_model import HostModel
     from deploy.model_io import test_batches
@@ -55,7 +71,13 @@ def _emulate(context: RunContext, paths: ModelPaths, count: int) -> dict[str, An
     batches = list(test_batches(context.dataset, limit=count))
     inputs = np.concatenate([batch[1] for batch in batches])[:count]
     labels = np.concatenate([batch[2] for batch in batches])[:count]
-    result = run_images(target, paths.firmware(target.name), inputs)
+    result = run_images(
+        target,
+        paths.firmware(target.name),
+        inputs,
+        emulator=emulator,
+        max_instructions=max_instructions,
+    )
     outputs = result.outputs.reshape(len(inputs), -1)
     host = HostModel(paths.host_library).invoke(inputs).reshape(len(inputs), -1)
     _require_equal(outputs, host, f"{paths.name}: {target.name} and the host build")
@@ -182,12 +204,27 @@ def _require_equal(ours: np.ndarray, other: np.ndarray, names: str) -> None:
 
 
 def command(
-    run: RunFolder,
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|FILE.tflite", help="Run folder, or any int8 model."),
+    ],
     target: TargetOption = DEFAULT_TARGET,
     model: ModelOption = None,
     images: Annotated[
-        int | None, typer.Option(min=1, help="Test images to run. Default: the recipe's.")
+        int | None,
+        typer.Option(
+            min=1, help="Test images to run (of a file: random ones). Default: the recipe's, or 2."
+        ),
     ] = None,
+    emulator: Annotated[
+        str | None,
+        typer.Option("--emulator", "-e", help="qemu or renode. Default: QEMU where it knows it."),
+    ] = None,
+    max_instructions: Annotated[
+        int | None, typer.Option(min=1, help="An inference that executes more is ended.")
+    ] = None,
+    engine: EngineOption = "nb",
+    tflm_dir: TflmOption = None,
 ) -> None:
     """Run test images on the emulated target and count instructions.
 
@@ -195,6 +232,21 @@ def command(
     output byte must equal the host build's and the TFLM interpreter's. Instructions are exact;
     cycles and latency are estimates by a documented model of the core.
     """
-    context = RunContext.open(run, target=target, model=model)
-    stage(context, images=images)
-    say("emulate", f"done; next: netbooster report {run} --target {target}")
+    if source.is_file():
+        from deploy.emulate import MAX_INSTRUCTIONS
+        from deploy.targets import load_target
+
+        emulate_file(
+            source,
+            load_target(target),
+            Engine(engine, tflm_dir),
+            images=images or 2,
+            emulator=emulator,
+            max_instructions=max_instructions or MAX_INSTRUCTIONS,
+        )
+        return
+    if engine != "nb":
+        raise DeployError(f"--engine {engine} takes a .tflite file: RUN/MODEL/model.tflite")
+    context = RunContext.open(source, target=target, model=model)
+    stage(context, images=images, emulator=emulator, max_instructions=max_instructions)
+    say("emulate", f"done; next: netbooster report {source} --target {target}")

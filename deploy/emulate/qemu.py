@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from deploy.elf import Elf
-from deploy.emulate.limits import MAX_INSTRUCTIONS
+from deploy.emulate.limits import MAX_INSTRUCTIONS, limit_error
 from deploy.emulate.plugin import PluginUnusableError, api_version, build_plugin, required_api
 from deploy.emulate.process import EmulatorProcess
 from deploy.emulate.sessions import open_session
@@ -105,6 +105,7 @@ class QemuSession:
         functions: count by function as well.
         interval: the functions whose entries begin and end the counted interval; by default those
             that the harness calls around an inference.
+        max_instructions: an interval that executes more is ended (with the plugin).
 
     Attributes:
         link: the firmware's serial protocol.
@@ -125,6 +126,7 @@ class QemuSession:
         plugin: bool = True,
         functions: bool = False,
         interval: tuple[str, str] = INTERVAL,
+        max_instructions: int = MAX_INSTRUCTIONS,
     ) -> None:
         if target.emulator is None or target.emulator.qemu_machine is None:
             raise DeployError(
@@ -136,6 +138,7 @@ class QemuSession:
         self._elf_path = elf
         self._want_plugin = plugin
         self._interval = interval
+        self._limit = max_instructions
         self._qemu = find_qemu()
         self.emulator, self._release = qemu_version(self._qemu)
         self._elf = Elf(elf)
@@ -200,12 +203,17 @@ class QemuSession:
 
         Raises:
             DeployError: the firmware reported an error or a HardFault (names function and
-                layer), gave no answer in ``timeout`` seconds, or QEMU has ended.
+                layer), executed too many instructions, gave no answer in ``timeout`` seconds, or
+                QEMU has ended.
         """
         try:
             report = self.link.infer(timeout=timeout)
         except DeviceFaultError as fault:
             raise explain_fault(fault, self._elf) from fault
+        except DeployError as error:
+            if "nb_count: more than" in str(error) and self._process is not None:
+                raise limit_error(self.emulator, self._limit, self._process.log_tail()) from error
+            raise
         if self.counting == PLUGIN:
             return self._next_count()
         if report.ticks is None:
@@ -250,6 +258,7 @@ class QemuSession:
             "markers": markers,
             "out": self._path("counts.jsonl"),
             "wait_states": cycles.flash_wait_states if cycles else 0,
+            "limit": self._limit,
         }
         joined = ",".join(f"{k}={str(v).replace(',', ',,')}" for k, v in options.items())
         return ["-plugin", joined]

@@ -30,7 +30,7 @@ from deploy.targets import Target
 COUNTING = "renode-executed-instructions"
 
 _OLDEST = (1, 15)
-_BOOT_SECONDS = 240.0  # it compiles its scripts first, and a busy machine doubles that
+_ANSWER_SECONDS = 300.0  # Renode takes a thread's turn a byte, which a busy machine grants late
 _MARKS = ("begin", "end")
 _MONITOR_NUMBER = re.compile(r"^0x([0-9A-F]{16})\s*$", re.MULTILINE)
 _INSTALL = (
@@ -223,7 +223,7 @@ class RenodeSession:
         for command in commands:
             arguments += ["-e", command]
         self._process = EmulatorProcess(arguments, "Renode", monitor=True)
-        deadline = time.monotonic() + _BOOT_SECONDS
+        deadline = time.monotonic() + _ANSWER_SECONDS
         while not uart.exists():
             self._check_log()
             if time.monotonic() > deadline:
@@ -231,7 +231,7 @@ class RenodeSession:
             time.sleep(0.05)
         self.emulator = self._process.name = self._version()
         self._uart = _Uart(uart, self._process, self.emulator)
-        self.link = DeviceLink(self._uart)
+        self.link = DeviceLink(self._uart, timeout=_ANSWER_SECONDS)
         self.banner = self.link.connect(max(1.0, deadline - time.monotonic()))
         if self.banner.get("target") != self._target.name:
             raise DeployError(

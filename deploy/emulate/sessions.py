@@ -70,4 +70,4 @@ def open_session(
         return RenodeSession(target, elf, max_instructions=max_instructions)
     from deploy.emulate.qemu import QemuSession
 
-    return QemuSession(target, elf, plugin=plugin)
+    return QemuSession(target, elf, plugin=plugin, max_instructions=max_instructions)

@@ -116,9 +116,13 @@ void nb_command_help(void) {
                 "selftest       check clock, memory and stack");
 }
 
+__attribute__((weak)) uint32_t nb_model_arena_used(void) {
+    return nb_model.arena_bytes;
+}
+
 void nb_command_memory(void) {
     nb_put_text("m-memory-{");
-    nb_put_pair("arena_bytes", nb_model.arena_bytes);
+    nb_put_pair("arena_bytes", nb_model_arena_used());
     nb_next_pair("stack_bytes", nb_port_stack_bytes());
     nb_next_pair("stack_used", nb_port_stack_used());
     nb_put_line("}");

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 void nb_put_text(const char *text);
 void nb_put_line(const char *text);         /* with CR LF */
 void nb_put_unsigned(uint64_t value);       /* decimal */
@@ -19,5 +23,9 @@ int nb_hex_digit(int byte);
 /* Reads a decimal number at *text and the blanks around it, advances *text.
  * Returns 0 where there is no digit or the number is above UINT32_MAX. */
 int nb_get_unsigned(const char **text, uint32_t *value);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

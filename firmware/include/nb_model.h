@@ -63,6 +63,9 @@ const void *nb_model_output(uint32_t index);
  * to do is nb_model_invoke. NULL starts an image over. Not reentrant. */
 int nb_push_row(const void *row);
 
+/* Bytes of the arena that are in use. A compiled model uses all of it, and need not define this. */
+uint32_t nb_model_arena_used(void);
+
 /* One inference: input bytes in place, or all rows pushed -> output bytes. Not reentrant. */
 void nb_model_invoke(void);
 

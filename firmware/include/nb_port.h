@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* nb_port_read: no byte will ever come again (the host's standard input was closed). */
 #define NB_PORT_END (-1)
 
@@ -49,5 +53,9 @@ void nb_mark_end(void);
 
 /* Shows that an inference runs (an LED where the board has one). */
 void nb_port_busy(int busy);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

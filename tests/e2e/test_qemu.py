@@ -174,6 +174,15 @@ def test_endless_inference_ends_at_the_time_limit(fake_elf):
         os.kill(pid, 0)
 
 
+def test_endless_inference_ends_at_the_limit_of_instructions(fake_elf):
+    with QemuSession(BOARD, fake_elf, max_instructions=20_000_000) as session:
+        session.link.load_input(IMAGES[0].tobytes())
+        session.infer()  # three million: within it
+        session.link.load_input(bytes([88] + [0] * 15))
+        with pytest.raises(DeployError, match="no end after 20,000,000 instructions.*nb_count"):
+            session.infer()
+
+
 def test_killed_emulator_is_reported_and_cleaned_up(fake_elf):
     with QemuSession(BOARD, fake_elf) as session:
         os.kill(session.pid, signal.SIGKILL)

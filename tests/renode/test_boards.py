@@ -30,7 +30,6 @@ def board(request, tmp_path_factory) -> Iterator[RenodeSession]:
     elf = tmp_path_factory.mktemp("firmware") / "firmware.elf"
     build_firmware(FAKE, target, elf)
     with RenodeSession(target, elf) as session:
-        session.link._timeout = 240  # a busy machine
         yield session
 
 

@@ -54,7 +54,6 @@ def fake_elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def board(firmware: Firmware) -> Iterator[RenodeSession]:
     with RenodeSession(TARGET, firmware.elf) as session:
-        session.link._timeout = 240  # a busy machine
         yield session
         log = session._process.log()
     assert "[ERROR]" not in log, log
@@ -93,7 +92,6 @@ def test_counts_stay_exact_where_every_block_is_cut(fake_elf: Path) -> None:
     slices = ('emulation SetGlobalQuantum "0.00000044"', "cpu PerformanceInMips 25")
     counts = []
     with RenodeSession(TARGET, fake_elf, extra=slices) as session:
-        session.link._timeout = 240
         for _ in range(5):
             session.link.load_input(bytes(range(16)))
             counts.append(session.infer()["instructions"])
@@ -118,12 +116,10 @@ def test_run_images_takes_renode_too(fake_elf: Path) -> None:
 
 def test_faults_endless_inferences_and_a_killed_emulator(fake_elf: Path) -> None:
     with RenodeSession(TARGET, fake_elf, max_instructions=20_000_000) as session:
-        session.link._timeout = 240
         session.link.load_input(bytes([86] + [0] * 15))
         with pytest.raises(DeployError, match="HardFault .*in layer nb_layer_001"):
             session.infer()
     with RenodeSession(TARGET, fake_elf, max_instructions=20_000_000) as session:
-        session.link._timeout = 240
         session.link.load_input(bytes([88] + [0] * 15))
         with pytest.raises(DeployError, match="no end after 20,000,000 instructions"):
             session.infer()

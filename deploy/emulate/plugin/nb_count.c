@@ -1,6 +1,6 @@
 /* QEMU TCG plugin: exact instruction counts of marked intervals, by layer, and estimated cycles.
  *
- *   -plugin file=nb_count.so,markers=FILE,out=FILE,wait_states=N
+ *   -plugin file=nb_count.so,markers=FILE,out=FILE,wait_states=N[,limit=N]
  *
  * `markers` has one line a marker, "<hex address> begin", "... end", "... layer <index>" or
  * "... function <index>", taken from the firmware's symbols. Each time `end` is reached, one JSON line goes to `out`: what ran
@@ -62,6 +62,8 @@ static struct nb_count counts[NB_MOST_MARKERS + 1]; /* by layer; [0] is outside 
 static struct nb_count functions[NB_MOST_MARKERS];
 static FILE *out;
 static uint32_t wait_states;
+static uint64_t executed; /* since `begin` */
+static uint64_t limit;    /* of it; 0: none */
 
 static bool recording;
 static const struct nb_run *previous;
@@ -192,6 +194,7 @@ static void on_run(unsigned int vcpu, void *userdata) {
             memset(counts, 0, sizeof counts);
             memset(functions, 0, sizeof functions);
             depth = 0;
+            executed = 0;
             recording = true;
             break;
         case NB_END:
@@ -217,6 +220,11 @@ static void on_run(unsigned int vcpu, void *userdata) {
         add_run(current(), run);
         if (run->function >= 0) {
             add_run(&functions[run->function], run);
+        }
+        executed += run->instructions;
+        if (limit != 0 && executed > limit) {
+            fprintf(stderr, "nb_count: more than %" PRIu64 " instructions\n", limit);
+            _Exit(3);
         }
     }
     previous = run;
@@ -349,6 +357,8 @@ NB_EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, 
             out = fopen(argv[i] + 4, "w");
         } else if (strncmp(argv[i], "wait_states=", 12) == 0) {
             wait_states = (uint32_t)strtoul(argv[i] + 12, NULL, 10);
+        } else if (strncmp(argv[i], "limit=", 6) == 0) {
+            limit = strtoull(argv[i] + 6, NULL, 10);
         }
     }
     if (!have_markers || out == NULL) {

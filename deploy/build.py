@@ -178,6 +178,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 def _first_error(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     for line in lines:
+        if "undefined reference to" in line:
+            return line
         if re.search(r"\b(fatal )?error\b", line, re.IGNORECASE):
             follow = lines[lines.index(line) + 1 :][:1] if line.startswith("CMake Error") else []
             return " ".join([line, *follow])

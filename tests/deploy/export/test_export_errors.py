@@ -85,6 +85,15 @@ def test_unsupported_expressions_are_named(function, pattern):
     refuse(Expression(function), IMAGES, pattern)
 
 
+def test_a_transformer_of_the_project_is_refused_by_name():
+    """DeiT serves Table 8 only; attention has no int8 operators here."""
+    from netbooster.models import build_model
+
+    network = build_model("deit-tiny", num_classes=4, resolution=32)
+    images = np.random.default_rng(0).uniform(-1, 0.99, (2, 3, 32, 32)).astype(np.float32)
+    refuse(network, images, r"layer '\w+.*' \(.*\) cannot be exported")
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_bad_weights_name_the_layer(value):
     network = Nested(nn.BatchNorm2d(4))

@@ -238,9 +238,16 @@ def test_other_networks_of_the_project(name, tmp_path):
 
 def untrained(name: str, size: int) -> tuple[nn.Module, np.ndarray]:
     torch.manual_seed(0)
-    model = build_model(name, num_classes=10, resolution=size).eval()
-    codes = np.random.default_rng(0).integers(-128, 128, (2, 3, size, size))
-    return model, codes.astype(np.float32) / 128
+    model = build_model(name, num_classes=10, resolution=size)
+    codes = np.random.default_rng(0).integers(-128, 128, (8, 3, size, size))
+    images = codes.astype(np.float32) / 128
+    # Batch norms that know their inputs keep activations from vanishing through the layers.
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        model.train()(torch.from_numpy(images))
+    return model.eval(), images
 
 
 class Padded(nn.Module):

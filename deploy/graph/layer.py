@@ -52,9 +52,16 @@ class RowWindow:
 FieldValue = int | str | Constant | Requantization | tuple["FieldValue", ...]
 
 
-def inner_loop(function: str) -> str:
-    """A function that cores with DSP instructions run inside of a kernel; "" for none."""
-    return f"NB_INNER_LOOP({function})" if function else "0"
+def inner_loop(fast: str, portable: str) -> str:
+    """What a kernel runs inside, on cores with DSP instructions and on others."""
+    return f"NB_INNER_LOOP({fast}, {portable})"
+
+
+def gemm(depth: int) -> str:
+    """The matrix product for ``depth`` values a pixel."""
+    fours = -(-depth // 4) - 1  # after the first
+    blocks = "_blocks" if fours >= 4 else ""
+    return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}", "0")
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@
 extern "C" {
 #endif
 
-/* Inner loops that only cores with DSP instructions have (ARMv7E-M: Cortex-M4, M7, M33, M55). The
- * compiler names the one that a layer's shape needs, so that no other is linked. */
+/* Inner loops: the compiler names the one that a layer's shape needs, so that no other is linked.
+ * Cores with DSP instructions (ARMv7E-M: Cortex-M4, M7, M33, M55) run `fast`, others `portable`. */
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__thumb2__)
 #define NB_DSP 1
-#define NB_INNER_LOOP(name) name
+#define NB_INNER_LOOP(fast, portable) fast
 #else
-#define NB_INNER_LOOP(name) 0
+#define NB_INNER_LOOP(fast, portable) portable
 #endif
 
 /* Bias, requantization and clamp of every output channel, fused into the kernels.
@@ -47,22 +47,42 @@ typedef struct {
   uint16_t rows, shift;
 } nb_ring;
 
-/* Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. */
+/* Matrix product of four pixels; the number is the remainder of their depth, rounded up to 4,
+ * modulo 16, without blocks where there is nothing else. 0 for cores without DSP instructions. */
+struct nb_gemm;
+typedef void (*nb_gemm_function)(const struct nb_gemm *call);
+void nb_gemm_4(const struct nb_gemm *call);
+void nb_gemm_8(const struct nb_gemm *call);
+void nb_gemm_12(const struct nb_gemm *call);
+void nb_gemm_16(const struct nb_gemm *call);
+void nb_gemm_4_blocks(const struct nb_gemm *call);
+void nb_gemm_8_blocks(const struct nb_gemm *call);
+void nb_gemm_12_blocks(const struct nb_gemm *call);
+void nb_gemm_16_blocks(const struct nb_gemm *call);
+
+/* Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. nb_conv_1x1_s8 needs
+ * a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses neither gemm nor
+ * scratch. */
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
+  nb_gemm_function gemm;
   uint16_t width; /* pixels a row */
   uint16_t in_c, out_c;
   nb_ring in, out;
 } nb_conv_1x1_params;
 void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
                     const int8_t *input, int8_t *output, void *scratch);
+void nb_conv_1x1_any_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
+                        const int8_t *input, int8_t *output, void *scratch);
 
 /* Scratch: 12 * K, K = kernel_h * kernel_w * in_c rounded up to 4; none for the grouped kernel.
- * Weights: [out_c][K], K padded with zeros; for the grouped kernel with group_c for in_c. */
+ * Weights: [out_c][K], K padded with zeros; for the grouped kernel with group_c for in_c.
+ * nb_conv_s8 needs a requantization that is `fast`, the others do not. */
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
+  nb_gemm_function gemm;
   uint16_t in_h, in_w, in_c;
   uint16_t out_h, out_w, out_c;
   uint16_t group_c; /* input channels that one output channel reads */
@@ -73,6 +93,8 @@ typedef struct {
 } nb_conv_params;
 void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
                 int8_t *output, void *scratch);
+void nb_conv_any_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
+                    int8_t *output, void *scratch);
 void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
                         const int8_t *input, int8_t *output);
 
@@ -80,10 +102,11 @@ void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
  *
  * nb_depthwise_conv_s8 needs out_c == in_c and may write over its input where the compiler found
  * that safe. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16); row_stride
- * is even and covers what the inner loops read: outputs in fours. `function` is an inner loop for
- * square kernels whose requantization is `fast`, or 0. */
+ * is even and covers what the inner loops read: outputs in fours. Those named by kernel and stride
+ * are for square kernels without dilation whose requantization is `fast`. */
 struct nb_depthwise_rows;
 typedef void (*nb_depthwise_function)(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_any(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_3_1(struct nb_depthwise_rows *call); /* kernel, stride */
 void nb_depthwise_rows_3_2(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_5_1(struct nb_depthwise_rows *call);

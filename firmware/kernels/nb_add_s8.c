@@ -24,7 +24,8 @@ typedef struct {
   int32_t out_twice_multiplier, out_round, out_shift;
 } add_constants;
 
-static inline uint32_t add_fast(const add_constants *c, int32_t plain, int32_t other) {
+/* Inlined at -Os, too: four times in the loop that all depends on. */
+static inline __attribute__((always_inline)) uint32_t add_fast(const add_constants *c, int32_t plain, int32_t other) {
   int32_t value = (int32_t)((uint32_t)other << LEFT_SHIFT) + c->offset;
   value = nb_smmlar(value, c->twice_multiplier, value);
   value += value >> 31;

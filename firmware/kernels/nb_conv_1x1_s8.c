@@ -1,34 +1,13 @@
 /* 1x1 convolution, stride 1: a matrix product over pixels. */
 #include "nb_gemm_s8.h"
 
-/* On cores without DSP instructions, and for layers whose requantization is not `fast`. */
-static void portable(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
-                     int8_t *output) {
-  const uint32_t depth = p->in_c;
-  const uint32_t row = (depth + 3u) & ~3u;
-  for (uint32_t pixel = 0; pixel < pixels; pixel++) {
-    const int8_t *weights = p->weights;
-    for (uint32_t channel = 0; channel < p->out_c; channel++) {
-      int32_t sum = 0;
-      for (uint32_t k = 0; k < depth; k++) sum += input[k] * weights[k];
-      sum = nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]);
-      *output++ = nb_requantize(&p->requantization, channel, sum);
-      weights += row;
-    }
-    input += depth;
-  }
-}
+#ifdef NB_DSP
 
 static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
                      int8_t *output, void *scratch) {
-#ifdef NB_DSP
   const uint32_t depth = p->in_c;
   const uint32_t channels = p->out_c;
   uint32_t pixel = 0;
-  if (!p->requantization.fast) {
-    portable(p, pixels, input, output);
-    return;
-  }
   while (pixel < pixels) {
     const uint32_t left = pixels - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
@@ -39,14 +18,10 @@ static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t 
     }
     if (left < NB_GEMM_PIXELS) pixel = pixels - NB_GEMM_PIXELS; /* some are computed again */
     nb_gemm_widen(input + pixel * depth, depth, depth, scratch);
-    nb_gemm_4_pixels(p->weights, &p->requantization, scratch, depth, channels,
+    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, depth, channels,
                      output + pixel * channels);
     pixel += NB_GEMM_PIXELS;
   }
-#else
-  (void)scratch;
-  portable(p, pixels, input, output);
-#endif
 }
 
 void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
@@ -57,3 +32,10 @@ void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
              output + nb_ring_place(p->out, y) * p->width * p->out_c, scratch);
   }
 }
+
+#else
+void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
+                    const int8_t *input, int8_t *output, void *scratch) {
+  nb_conv_1x1_any_s8(p, first, last, input, output, scratch);
+}
+#endif

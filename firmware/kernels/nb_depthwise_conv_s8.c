@@ -63,24 +63,6 @@ static void fill(const nb_depthwise_conv_params *p, const int8_t *input, int32_t
   }
 }
 
-/* `count` output rows of one channel from `rows`, its plane. */
-static void output_rows(const nb_depthwise_conv_params *p, const int16_t *rows, uint32_t channel,
-                        uint32_t count, int8_t *output) {
-  const int8_t *weights = p->weights + channel * p->kernel_h * p->kernel_w;
-  for (; count != 0; count--, rows += (uint32_t)p->stride_h * p->row_stride) {
-    for (uint32_t x = 0; x < p->out_w; x++, output += p->out_c) {
-      int32_t sum = 0;
-      for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
-        const int16_t *row = rows + ky * p->dilation_h * p->row_stride + x * p->stride_w;
-        const int8_t *tap = weights + ky * p->kernel_w;
-        for (uint32_t kx = 0; kx < p->kernel_w; kx++) sum += row[kx * p->dilation_w] * tap[kx];
-      }
-      sum = nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]);
-      *output = nb_requantize(&p->requantization, channel, sum);
-    }
-  }
-}
-
 /* Moves `count` values from `from` to the start; both are even. */
 static void move_up(int16_t *plane, uint32_t from, uint32_t count) {
   for (uint32_t i = 0; i < count; i += 2) nb_store_word(plane + i, nb_load_word(plane + from + i));
@@ -93,7 +75,6 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
   const uint32_t used = (last - 1) * p->stride_h + extent;
   const uint32_t row = (uint32_t)p->out_w * p->out_c;
-#ifdef NB_DSP
   const nb_requantization *r = &p->requantization;
   const uint32_t columns = 2u * 4u * p->stride_w;
   const uint32_t row_bytes = 2u * p->row_stride;
@@ -105,8 +86,8 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
       .back = p->kernel_h * row_bytes - columns,
       .row_stride = row_bytes,
       .next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns),
+      .params = p,
   };
-#endif
   /* Columns left and right of the image keep this value. */
   const uint32_t right = (uint32_t)p->pad_left + p->in_w;
   const uint32_t needed =
@@ -128,24 +109,14 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
       band = (next - top - extent) / p->stride_h + 1;
       for (uint32_t done = 0, run; done < band; done += run) {
         run = nb_ring_run(p->out, y + done, y + band);
-        const int16_t *from = own + done * p->stride_h * p->row_stride;
-        int8_t *target = output + nb_ring_place(p->out, y + done) * row + channel;
-#ifdef NB_DSP
-        if (p->function != 0) {
-          call.bias_multiplier = r->bias_multiplier + 2 * channel;
-          call.shift = r->shift + channel;
-          call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
-          call.channels = count;
-          call.input = from;
-          call.output = target;
-          call.rows = run;
-          p->function(&call);
-          continue;
-        }
-#endif
-        for (uint32_t c = 0; c < count; c++) {
-          output_rows(p, from + c * plane, channel + c, run, target + c);
-        }
+        call.bias_multiplier = r->bias_multiplier + 2 * channel;
+        call.shift = r->shift + channel;
+        call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
+        call.channels = count;
+        call.input = own + done * p->stride_h * p->row_stride;
+        call.output = output + nb_ring_place(p->out, y + done) * row + channel;
+        call.rows = run;
+        p->function(&call);
       }
       const uint32_t passed = band * p->stride_h;
       const uint32_t keep = next - top > passed ? next - top - passed : 0;
@@ -154,8 +125,8 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
       }
     }
   }
-#ifdef NB_DSP
-  for (uint32_t y = first, run; y < last && p->function != 0; y += run) {
+#ifdef NB_DSP /* only those inner loops do not clamp */
+  for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->out, y, last);
     nb_clamp_s8(r->minimum, r->maximum, output + nb_ring_place(p->out, y) * row, run * row);
   }

@@ -22,6 +22,7 @@ struct nb_depthwise_rows {
   uint32_t row_stride;
   int32_t next; /* from behind the last four columns to the next output row */
   uint32_t rows;
+  const nb_depthwise_conv_params *params; /* for nb_depthwise_rows_any */
 };
 
 /* Rows of four channels from NHWC to planes. Read by assembly; the order matters. */

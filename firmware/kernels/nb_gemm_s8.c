@@ -6,7 +6,7 @@
 #ifdef NB_DSP
 
 /* Read by the assembly below; the order matters. */
-typedef struct {
+struct nb_gemm {
   const int32_t *bias_multiplier; /* r4 */
   const int8_t *shift;            /* r5 */
   int8_t *output;                 /* r6 */
@@ -16,7 +16,7 @@ typedef struct {
   const int16_t *wide;            /* r12 */
   uint32_t blocks;                /* r14: blocks of 16 after the first 4, 8, 12 or 16 */
   const int8_t *weights;          /* r11 */
-} gemm_args;
+};
 
 /* r0-r3 sums, r4-r7 pixels, r8 r9 weights, r10 widened weights, r11 weights, r12 pixels */
 #define MULTIPLY(source)          \
@@ -49,8 +49,8 @@ typedef struct {
   "ssat r" #i ", #8, r" #i "\n"
 
 #define GEMM(name, first, blocks)                                               \
-  __attribute__((naked)) static void name(const gemm_args *args) {              \
-    (void)args; /* in r0 */                                                     \
+  __attribute__((naked)) void name(const struct nb_gemm *call) {                \
+    (void)call; /* in r0 */                                                     \
     __asm__ volatile(                                                           \
         "push {r4-r11, lr}\n"                                                   \
         "sub sp, #36\n"                                                         \
@@ -78,32 +78,27 @@ typedef struct {
         "pop {r4-r11, pc}\n");                                                  \
   }
 
-GEMM(gemm_4, FIRST_4, NO_BLOCKS)
-GEMM(gemm_8, FIRST_8, NO_BLOCKS)
-GEMM(gemm_12, FIRST_12, NO_BLOCKS)
-GEMM(gemm_16, FIRST_16, NO_BLOCKS)
-GEMM(gemm_4_blocks, FIRST_4, BLOCKS)
-GEMM(gemm_8_blocks, FIRST_8, BLOCKS)
-GEMM(gemm_12_blocks, FIRST_12, BLOCKS)
-GEMM(gemm_16_blocks, FIRST_16, BLOCKS)
+GEMM(nb_gemm_4, FIRST_4, NO_BLOCKS)
+GEMM(nb_gemm_8, FIRST_8, NO_BLOCKS)
+GEMM(nb_gemm_12, FIRST_12, NO_BLOCKS)
+GEMM(nb_gemm_16, FIRST_16, NO_BLOCKS)
+GEMM(nb_gemm_4_blocks, FIRST_4, BLOCKS)
+GEMM(nb_gemm_8_blocks, FIRST_8, BLOCKS)
+GEMM(nb_gemm_12_blocks, FIRST_12, BLOCKS)
+GEMM(nb_gemm_16_blocks, FIRST_16, BLOCKS)
 
-void nb_gemm_4_pixels(const int8_t *weights, const nb_requantization *r, const int16_t *wide,
-                      uint32_t depth, uint32_t out_c, int8_t *output) {
-  static void (*const variants[2][4])(const gemm_args *) = {
-      {gemm_4, gemm_8, gemm_12, gemm_16},
-      {gemm_4_blocks, gemm_8_blocks, gemm_12_blocks, gemm_16_blocks}};
-  const uint32_t fours = (depth + 3) / 4 - 1; /* after the first */
-  const uint32_t blocks = fours / 4;
-  const gemm_args args = {r->bias_multiplier,
-                          r->shift,
-                          output,
-                          out_c,
-                          2 * r->zero_point + 1,
-                          r->bias_multiplier + 2 * out_c,
-                          wide,
-                          blocks,
-                          weights};
-  variants[blocks != 0][fours % 4](&args);
+void nb_gemm_4_pixels(nb_gemm_function gemm, const int8_t *weights, const nb_requantization *r,
+                      const int16_t *wide, uint32_t depth, uint32_t out_c, int8_t *output) {
+  const struct nb_gemm call = {r->bias_multiplier,
+                               r->shift,
+                               output,
+                               out_c,
+                               2 * r->zero_point + 1,
+                               r->bias_multiplier + 2 * out_c,
+                               wide,
+                               ((depth + 3) / 4 - 1) / 4,
+                               weights};
+  gemm(&call);
   nb_clamp_s8(r->minimum, r->maximum, output, NB_GEMM_PIXELS * out_c);
 }
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator
-from deploy.graph.layer import Constant, Layer, RowWindow
+from deploy.graph.layer import Constant, Layer, RowWindow, gemm
 from deploy.graph.numerics import (
     activation_range,
     check_activation,
@@ -109,15 +109,17 @@ def lower(graph: Graph, op: Operator) -> Layer:
     packed = np.zeros((channels, padded), np.int8)
     packed[:, :inner] = rows
     name = target.name
+    kind = "" if requant.fast else "_any"
     macs = out_h * out_w * channels * inner
     if (kernel_h, kernel_w, a.stride_h, a.stride_w) == (1, 1, 1, 1) and depth == in_c:
         return Layer(
             op.index, op.kind, name, (source.index,), op.outputs,
-            kernel="nb_conv_1x1_s8",
+            kernel=f"nb_conv_1x1{kind}_s8",
             params_type="nb_conv_1x1_params",
             params={
                 "weights": Constant(packed.reshape(-1), "weights"),
                 "requantization": requant,
+                "gemm": gemm(inner) if requant.fast else "0",
                 "width": in_w,
                 "in_c": in_c,
                 "out_c": channels,
@@ -129,11 +131,12 @@ def lower(graph: Graph, op: Operator) -> Layer:
     grouped = depth != in_c
     return Layer(
         op.index, op.kind, name, (source.index,), op.outputs,
-        kernel="nb_conv_grouped_s8" if grouped else "nb_conv_s8",
+        kernel="nb_conv_grouped_s8" if grouped else f"nb_conv{kind}_s8",
         params_type="nb_conv_params",
         params={
             "weights": Constant(packed.reshape(-1), "weights"),
             "requantization": requant,
+            "gemm": gemm(inner) if requant.fast and not grouped else "0",
             "in_h": in_h, "in_w": in_w, "in_c": in_c,
             "out_h": out_h, "out_w": out_w, "out_c": channels,
             "group_c": depth,

@@ -20,6 +20,7 @@ from deploy.graph.ops.window import Window, check_image, check_window, window_sh
 
 OPTIONS = 2
 NEEDS_OPTIONS = True
+ANY_LOOP = "nb_depthwise_rows_any"
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
             op.index, op.kind, target.name, (source.index,), op.outputs,
             kernel="nb_depthwise_conv_multiplier_s8",
             params_type="nb_depthwise_conv_params",
-            params={**params, "rows": 0, "row_stride": 0, "function": inner_loop("")},
+            params={**params, "rows": 0, "row_stride": 0, "function": ANY_LOOP},
             macs=macs,
             rows=vertical.rows(in_h, a.padding),
         )  # fmt: skip
@@ -165,8 +166,8 @@ def _inner_loop(weights: Tensor, a: DepthwiseConv2D, fast: bool) -> str:
     _, height, width, _ = weights.shape
     square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
     if not fast or not square or (a.dilation_h, a.dilation_w) != (1, 1):
-        return inner_loop("")
-    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}")
+        return ANY_LOOP
+    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}", ANY_LOOP)
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

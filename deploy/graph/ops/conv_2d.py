@@ -16,7 +16,14 @@ from deploy.graph.numerics import (
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
-from deploy.graph.ops.window import Window, check_image, check_window, window_shape
+from deploy.graph.ops.window import (
+    FoldedPad,
+    Window,
+    check_image,
+    check_window,
+    paddings_before,
+    window_shape,
+)
 
 OPTIONS = 1
 NEEDS_OPTIONS = True
@@ -32,6 +39,7 @@ class Conv2D:
     dilation_h: int
     dilation_w: int
     activation: int
+    folded: FoldedPad | None = None
 
 
 def read(options: Table | None) -> Conv2D:
@@ -92,6 +100,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     _, in_h, in_w, in_c = source.shape
     _, out_h, out_w, _ = target.shape
     vertical, horizontal = _windows(graph, op)
+    pad_top, pad_left = paddings_before(source, a.padding, vertical, horizontal, a.folded)
     in_q = require_int8(graph, op, source, "input")
     out_q = require_int8(graph, op, target, "output")
     rows = values.reshape(channels, -1)
@@ -111,7 +120,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
     name = target.name
     kind = "" if requant.fast else "_any"
     macs = out_h * out_w * channels * inner
-    if (kernel_h, kernel_w, a.stride_h, a.stride_w) == (1, 1, 1, 1) and depth == in_c:
+    alone = (kernel_h, kernel_w, a.stride_h, a.stride_w) == (1, 1, 1, 1) and a.folded is None
+    if alone and depth == in_c:
         return Layer(
             op.index, op.kind, name, (source.index,), op.outputs,
             kernel=f"nb_conv_1x1{kind}_s8",
@@ -144,10 +154,10 @@ def lower(graph: Graph, op: Operator) -> Layer:
             "kernel_h": kernel_h, "kernel_w": kernel_w,
             "stride_h": a.stride_h, "stride_w": a.stride_w,
             "dilation_h": a.dilation_h, "dilation_w": a.dilation_w,
-            "pad_top": vertical.before(in_h, a.padding),
-            "pad_left": horizontal.before(in_w, a.padding),
+            "pad_top": pad_top,
+            "pad_left": pad_left,
         },
         macs=macs,
         scratch_bytes=0 if grouped else 4 * padded * 3,
-        rows=vertical.rows(in_h, a.padding),
+        rows=vertical.rows(pad_top),
     )  # fmt: skip

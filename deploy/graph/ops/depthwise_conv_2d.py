@@ -16,7 +16,14 @@ from deploy.graph.numerics import (
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
-from deploy.graph.ops.window import Window, check_image, check_window, window_shape
+from deploy.graph.ops.window import (
+    FoldedPad,
+    Window,
+    check_image,
+    check_window,
+    paddings_before,
+    window_shape,
+)
 
 OPTIONS = 2
 NEEDS_OPTIONS = True
@@ -33,6 +40,7 @@ class DepthwiseConv2D:
     dilation_h: int
     dilation_w: int
     activation: int
+    folded: FoldedPad | None = None
 
 
 def read(options: Table | None) -> DepthwiseConv2D:
@@ -92,6 +100,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     _, in_h, in_w, in_c = source.shape
     _, out_h, out_w, _ = target.shape
     vertical, horizontal = _windows(graph, op)
+    pad_top, pad_left = paddings_before(source, a.padding, vertical, horizontal, a.folded)
     in_q = require_int8(graph, op, source, "input")
     out_q = require_int8(graph, op, target, "output")
     # Channel-major, so that a channel's taps lie together.
@@ -113,8 +122,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
         "kernel_h": kernel_h, "kernel_w": kernel_w,
         "stride_h": a.stride_h, "stride_w": a.stride_w,
         "dilation_h": a.dilation_h, "dilation_w": a.dilation_w,
-        "pad_top": vertical.before(in_h, a.padding),
-        "pad_left": horizontal.before(in_w, a.padding),
+        "pad_top": pad_top,
+        "pad_left": pad_left,
     }  # fmt: skip
     macs = out_h * out_w * channels * kernel_h * kernel_w
     if channels != in_c:
@@ -124,9 +133,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
             params_type="nb_depthwise_conv_params",
             params={**params, "rows": 0, "row_stride": 0, "function": ANY_LOOP},
             macs=macs,
-            rows=vertical.rows(in_h, a.padding),
+            rows=vertical.rows(pad_top),
         )  # fmt: skip
-    pad_top, pad_left = vertical.before(in_h, a.padding), horizontal.before(in_w, a.padding)
     rows_kept, row_stride = _plane(vertical, horizontal, source, target, pad_left)
     scratch = 4 * rows_kept * row_stride * 2  # four planes of int16
     return Layer(
@@ -141,7 +149,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         scratch_bytes=scratch,
         in_place=(0,) if _writes_behind(vertical, source, target, pad_top) else (),
         in_place_exactly=True,
-        rows=vertical.rows(in_h, a.padding),
+        rows=vertical.rows(pad_top),
     )  # fmt: skip
 
 

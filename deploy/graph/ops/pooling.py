@@ -68,5 +68,5 @@ def lower_pool(graph: Graph, op: Operator, kernel: str) -> Layer:
             "pad_left": a.horizontal.before(in_w, a.padding),
             "minimum": low, "maximum": high,
         },
-        rows=a.vertical.rows(in_h, a.padding),
+        rows=a.vertical.rows(a.vertical.before(in_h, a.padding)),
     )  # fmt: skip

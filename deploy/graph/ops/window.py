@@ -35,9 +35,32 @@ class Window:
         total = (self.output(length, SAME) - 1) * self.stride + self.extent - length
         return max(total, 0) // 2
 
-    def rows(self, length: int, padding: int) -> RowWindow:
+    def rows(self, before: int) -> RowWindow:
         """The window as what a stream of rows needs to know of it."""
-        return RowWindow(self.stride, self.extent, self.before(length, padding))
+        return RowWindow(self.stride, self.extent, before)
+
+
+@dataclass(frozen=True)
+class FoldedPad:
+    """A PAD in front of a convolution that the convolution does itself: what it adds above and to
+    the left, and the size of its output."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def paddings_before(
+    source: Tensor, padding: int, vertical: Window, horizontal: Window, folded: FoldedPad | None
+) -> tuple[int, int]:
+    """(rows above, columns to the left) of a convolution's input that are padding."""
+    if folded is None:
+        folded = FoldedPad(0, 0, source.shape[1], source.shape[2])
+    return (
+        folded.top + vertical.before(folded.height, padding),
+        folded.left + horizontal.before(folded.width, padding),
+    )
 
 
 def check_window(

@@ -36,9 +36,9 @@ typedef struct {
   const int32_t *bias_multiplier; /* channel i: [2i] bias with the input's zero point folded in,
                                      [2i + 1] twice the multiplier modulo 2**32 */
   const int8_t *shift;            /* right shift; negative: left shift before multiplying */
-  int16_t zero_point;
-  int16_t minimum, maximum;
-  uint16_t fast; /* every shift is 1..24 and no sum can overflow */
+  int8_t zero_point;
+  int8_t minimum, maximum;
+  uint8_t fast; /* every shift is 1..24 and no sum can overflow */
 } nb_requantization;
 
 /* The newest rows of a map: row y lies in place (y + shift) % rows. A whole map is a ring of all

@@ -6,8 +6,14 @@
 #error "NB_CLOCK_HZ: the build gives the target's clock"
 #endif
 
+#define TICKS_A_MICROSECOND (NB_CLOCK_HZ / 1000000U)
+#if NB_CLOCK_HZ % 1000000U != 0
+#error "a clock of whole MHz is needed"
+#endif
+
 static uint32_t nb_last_count;
-static uint64_t nb_elapsed; /* timer ticks since nb_port_init */
+static uint64_t nb_microseconds; /* since nb_port_init */
+static uint32_t nb_rest;         /* timer ticks beyond them */
 
 void nb_port_init(void) {
     MPS2_UART0_BAUDDIV = NB_CLOCK_HZ / MPS2_UART_BAUD;
@@ -22,9 +28,13 @@ void nb_port_init(void) {
 
 uint64_t nb_port_microseconds(void) {
     uint32_t count = MPS2_TIMER0_VALUE;
-    nb_elapsed += nb_last_count - count; /* modulo 2^32: right across one turn (171 s) */
+    uint32_t ticks = nb_last_count - count; /* modulo 2^32: right across one turn (171 s) */
     nb_last_count = count;
-    return nb_elapsed * 1000000U / NB_CLOCK_HZ;
+    /* In steps of 32 bits: a division of 64 takes 760 bytes of flash. */
+    nb_rest += ticks % TICKS_A_MICROSECOND;
+    nb_microseconds += ticks / TICKS_A_MICROSECOND + nb_rest / TICKS_A_MICROSECOND;
+    nb_rest %= TICKS_A_MICROSECOND;
+    return nb_microseconds;
 }
 
 /* Sleeps while nothing arrives: a loop that polls the UART would keep an emulator so busy with

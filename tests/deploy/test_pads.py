@@ -1,0 +1,47 @@
+"""PAD in front of convolutions costs neither memory nor a pass."""
+
+import golden
+import numpy as np
+import pytest
+import random_models
+from random_layers import convolution, depthwise, pad
+from tflite_builder import Builder
+
+from deploy.codegen import plan_model
+from deploy.tflm import tflm_available
+
+reference = pytest.mark.skipif(tflm_available() is not None, reason=str(tflm_available()))
+
+
+def padded(b, rng, source):
+    """A PAD of rows and columns alone."""
+    while True:
+        output = pad(b, rng, source)
+        if b.tensors[output].shape[3] == b.tensors[source].shape[3]:
+            return output
+
+
+def model(rng, layer, keep):
+    """PAD, and what reads it; with ``keep`` the padded tensor is an output, too."""
+    b = Builder()
+    source = b.tensor((1, 7, 9, 6), 0.05, int(rng.integers(-128, 128)))
+    middle = padded(b, rng, source)
+    outputs = [layer(b, rng, middle)]
+    return b.build([source], outputs + [middle] * keep)
+
+
+@reference
+@pytest.mark.parametrize("schedule", ["layer", "rows"])
+@pytest.mark.parametrize("layer", [convolution, depthwise, random_models.pointwise])
+def test_convolutions_pad_by_themselves(layer, schedule):
+    for seed in range(3):
+        rng = np.random.default_rng([seed, 5])
+        wrong, plan = golden.differences(model(rng, layer, False), rng, schedule=schedule)
+        assert wrong == 0, seed
+        assert [la.op for la in plan.layers if la.op == "PAD"] == []
+
+
+def test_a_pad_that_something_else_needs_stays():
+    rng = np.random.default_rng(0)
+    plan = plan_model(model(rng, depthwise, True), name="kept").plan
+    assert [la.op for la in plan.layers] == ["PAD", "DEPTHWISE_CONV_2D"]

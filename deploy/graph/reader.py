@@ -10,6 +10,7 @@ from deploy.graph.border import strip_float_border
 from deploy.graph.flatbuffer import FlatBuffer, Table
 from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.graph.ops import find_operator, operator_name
+from deploy.graph.shapes import strip_shape_arithmetic
 
 # Far above any model for a microcontroller; they bound the work that a hostile file can ask for.
 MAX_TENSORS = 16384
@@ -33,7 +34,7 @@ def read_graph(data: bytes, name: str) -> Graph:
         DeployError: the bytes are not a TFLite model, break the format, hold an operator that is
             not supported, or are not quantized to int8.
     """
-    graph = strip_float_border(parse_graph(data, name))
+    graph = strip_float_border(strip_shape_arithmetic(parse_graph(data, name)))
     _refuse_float(graph)
     for op in graph.operators:
         _refuse_unknown(graph, op)

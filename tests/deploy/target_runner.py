@@ -21,7 +21,7 @@ import numpy as np
 
 from deploy.build import firmware_root
 from deploy.codegen import compile_model
-from deploy.graph import read_graph
+from deploy.graph import DType, Quantization, parse_graph, read_graph
 from deploy.host_model import SANITIZERS
 from deploy.tflm import TflmModel, tflm_available
 
@@ -88,13 +88,34 @@ def _expected(data: bytes, place: Path, inputs: list[np.ndarray]) -> bytes:
         outputs = [array.reshape(ITEMS, -1).view(np.uint8) for array in host.invoke_all(inputs)]
         return np.concatenate(outputs, axis=1).tobytes()
     interpreter = TflmModel(data)
-    graph = read_graph(data, "model")
-    shapes = [graph.tensors[index].shape for index in graph.inputs]
+    graph, raw = read_graph(data, "model"), parse_graph(data, "model")
     found = b""
     for item in range(ITEMS):
-        interpreter.invoke_all([a[item].reshape(s) for a, s in zip(inputs, shapes, strict=True)])
-        found += b"".join(interpreter.output(i).tobytes() for i in range(len(graph.outputs)))
+        fed = []
+        for array, index, original in zip(inputs, graph.inputs, raw.inputs, strict=True):
+            value = array[item].reshape(graph.tensors[index].shape)
+            if raw.tensors[original].dtype is DType.FLOAT32:  # what the caller would quantize
+                value = _real(value, graph.tensors[index].quantization)
+            fed.append(value)
+        interpreter.invoke_all(fed)
+        for number, index in enumerate(graph.outputs):
+            value = interpreter.output(number)
+            if value.dtype == np.float32:
+                value = _codes(value, graph.tensors[index].quantization)
+            found += value.tobytes()
     return found
+
+
+def _real(codes: np.ndarray, q: Quantization | None) -> np.ndarray:
+    assert q is not None
+    return (q.scales[0] * (codes.astype(np.float64) - q.zero_points[0])).astype(np.float32)
+
+
+def _codes(real: np.ndarray, q: Quantization | None) -> np.ndarray:
+    assert q is not None
+    codes = np.rint(real.astype(np.float64) / q.scales[0]) + q.zero_points[0]
+    assert (_real(codes, q) == real).all()  # nothing but what a DEQUANTIZE can give
+    return codes.astype(np.int8)
 
 
 def prepare(number: int, data: bytes, place: Path, rng: np.random.Generator, **options: Any) -> str:

@@ -154,6 +154,25 @@ def test_one_of_several_inputs_cannot_be_pushed(tmp_path):
         compile_model(data, tmp_path, name="two", schedule="rows", input_mode="rows")
 
 
+def test_arithmetic_on_shapes_is_left_out(tmp_path):
+    """What TensorFlow writes for Flatten: SHAPE, STRIDED_SLICE and PACK in front of a RESHAPE."""
+    b, rng = Builder(), np.random.default_rng(6)
+    source = b.tensor((1, 3, 4, 2), 0.1, 0)
+    shape, batch, joined = (b.tensor(s, dtype=INT32) for s in ((4,), (), (2,)))
+    b.operator("SHAPE", [source], [shape], "ShapeOptions", outType=INT32)
+    bounds = [b.tensor((1,), data=np.array([v]), dtype=INT32) for v in (0, 1, 1)]
+    b.operator("STRIDED_SLICE", [shape, *bounds], [batch], "StridedSliceOptions", shrinkAxisMask=1)
+    rest = b.tensor((), data=np.array(24), dtype=INT32)
+    b.operator("PACK", [batch, rest], [joined], "PackOptions", valuesCount=2)
+    flat = random_ops.same(b, source, (1, 24))
+    b.operator("RESHAPE", [source, joined], [flat], "ReshapeOptions")
+    data = b.build([source], [random_ops.logistic(b, rng, flat)])
+    plan, model = host_model(data, tmp_path)
+    assert [layer.op for layer in plan.layers] == ["LOGISTIC"]
+    image = golden.random_inputs(model, rng, 1)[0]
+    assert (model.invoke(image) == TflmModel(data).invoke(image)).all()
+
+
 def test_a_transpose_of_sizes_of_one_has_no_code():
     b = Builder()
     source = b.tensor((1, 1, 6, 4), 0.1, 0)

@@ -74,9 +74,7 @@ def channel_ranges(graph: Graph) -> dict[int, Range]:
 
 def is_image(tensor: Tensor, own: Range) -> bool:
     """Whether the tensor is an int8 image whose last dimension are the range's channels."""
-    return (
-        tensor.dtype is DType.INT8 and len(tensor.shape) == 4 and tensor.shape[3] == own.channels
-    )
+    return tensor.dtype is DType.INT8 and len(tensor.shape) == 4 and tensor.shape[3] == own.channels
 
 
 def reads_padding(graph: Graph, op: Operator) -> bool:

@@ -54,7 +54,7 @@ def test_inspect_prints_and_draws(capfd: pytest.CaptureFixture[str], tmp_path: P
     model = PEERS / "small_32_int8.tflite"
     code, out, _ = run(capfd, "inspect", str(model), "--svg", str(svg))
     assert code == 0
-    assert "785,024 MACs" in out and "arena 10,496 B" in out and "DEPTHWISE_CONV_2D" in out
+    assert "785,024 MACs" in out and "arena 10,304 B" in out and "DEPTHWISE_CONV_2D" in out
     assert svg.read_text().startswith("<svg")
 
 

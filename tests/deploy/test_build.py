@@ -48,7 +48,7 @@ def test_sizes_add_up_to_the_linked_image(tmp_path):
     subprocess.run(["arm-none-eabi-objcopy", "-O", "binary", result.elf, image], check=True)
     assert 0 <= image.stat().st_size - sizes.flash_total < 64  # alignment between sections
     assert "arm-none-eabi-gcc" in result.compiler
-    assert "-O3" in result.flags
+    assert "-Os" in result.flags
 
 
 @needs_arm

@@ -9,7 +9,7 @@ from netbooster.arms import train_method
 from netbooster.recipe import Recipe
 from netbooster.tables import load_table, prepare_recipe, read_result, table_keys
 
-QUICK = ("table1/mini/mobilenetv2-tiny-netbooster", "table7/mini/decay-0")
+QUICK = ("figure1/mini/mobilenetv2-tiny-netbooster", "table7/mini/decay-0")
 
 
 def mini_rows() -> list[str]:

@@ -22,7 +22,7 @@ def batches_of(images: np.ndarray, labels: np.ndarray):
 def compiled(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify")
     result = export(trained.model, trained.train[:64])
-    plan = compile_model(result.flatbuffer, folder, name="small")
+    plan = compile_model(result.flatbuffer, folder, name="small", schedule="layer")
     return result, HostModel(build_host(folder, folder / "model.so")), plan
 
 

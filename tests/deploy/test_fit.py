@@ -7,6 +7,7 @@ import pytest
 from deploy.codegen import compile_model
 from deploy.errors import DeployError
 from deploy.fit import Fit, estimate, features, largest, load_costs
+from deploy.model_io import untrained_flatbuffer
 from deploy.targets import load_target
 
 PEERS = Path(__file__).parents[1] / "data" / "peers"
@@ -85,3 +86,13 @@ def test_bisection_finds_the_largest():
     assert best is not None and best[0] == max(size for size in sizes if size <= 100)
     assert len(asked) <= 7
     assert largest([101, 200], needs) is None
+
+
+@pytest.mark.parametrize(
+    "model, resolution", [("mobilenetv2-tiny", 32), ("mobilenetv2-tiny", 96), ("mcunet-in3", 48)]
+)
+def test_every_kernel_of_our_networks_has_a_cost(model, resolution, tmp_path):
+    """Fails where a kernel was added or renamed: run tools/measure_costs.py."""
+    data = untrained_flatbuffer(model, resolution=resolution, classes=10, channels=3, width=None)
+    plan = compile_model(data, tmp_path, name="net", keep_dead=True)
+    assert estimate(plan, load_target("nucleo-f446re")).cycles > 0

@@ -314,10 +314,7 @@ def _integer_linear(
     sums = _linear(stored, codes, rows.to(codes.dtype), None).double()
     shape = (1, -1, *([1] * (sums.ndim - 2)))
     sums = torch.round(sums + weights.bias_codes.detach().double().reshape(shape)).long()
-    if isinstance(stored.module, nn.Linear):  # TFLM multiplies these two scales in float32
-        factor = (scale * weights.scales).double() / output.double()
-    else:
-        factor = scale.double() * weights.scales.double() / output.double()
+    factor = scale.double() * weights.scales.double() / output.double()
     return arithmetic.requantize(sums, factor.reshape(shape))
 
 

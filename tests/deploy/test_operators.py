@@ -46,6 +46,28 @@ def test_every_input_of_every_curve(kind):
     assert len(seen) > 200  # not saturated to nothing
 
 
+@pytest.mark.parametrize("bias", [False, True])
+def test_scales_of_a_fully_connected_layer_multiply_in_double(bias):
+    """Where float32 would give another exponent, and sums wrap, the two differ in most bytes."""
+    rng = np.random.default_rng(0)
+    weights = np.array([[127, 36], [127, 127], [100, 30], [127, 90], [-127, -36]], np.int8)
+    b, scale = Builder(), 24691412.0
+    source, outputs = b.tensor((1, 2), scale), []
+    while len(outputs) < 20:
+        own = float(np.float32(np.exp(rng.uniform(-6, 0))))
+        narrow = float(np.float32(scale) * np.float32(own))
+        target = float(np.float32(narrow / 2.0 ** rng.integers(15, 19)))
+        if np.frexp(narrow / target)[1] == np.frexp(scale * own / target)[1]:
+            continue
+        inputs = [source, b.tensor(weights.shape, own, data=weights)]
+        if bias:
+            inputs.append(b.tensor((5,), narrow, data=rng.integers(-99, 99, 5), dtype=INT32))
+        outputs.append(b.tensor((1, 5), target))
+        b.operator("FULLY_CONNECTED", inputs, outputs[-1:], "FullyConnectedOptions")
+    wrong, _ = golden.differences(b.build([source], outputs), rng)
+    assert not wrong
+
+
 @pytest.mark.parametrize("kind", ["ADD", "SUB", "MUL"])
 @pytest.mark.parametrize("first", [False, True])
 def test_every_input_with_a_constant_number(kind, first):

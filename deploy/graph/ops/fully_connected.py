@@ -11,7 +11,6 @@ from deploy.graph.numerics import (
     activation_range,
     check_activation,
     convolution_multipliers,
-    quantize_multiplier,
     requantization,
     require_constant,
     require_int8,
@@ -40,19 +39,6 @@ def read(options: Table | None) -> FullyConnected:
     )
 
 
-def multipliers(graph: Graph, op: Operator, channels: int) -> list[tuple[int, int]]:
-    weights = graph.input(op, 1)
-    found = convolution_multipliers(graph, op, weights, channels, axis=0)
-    assert weights.quantization is not None
-    if len(weights.quantization.scales) == 1:
-        # TFLM multiplies these two scales in float32 before it goes to double.
-        source = require_int8(graph, op, graph.input(op, 0), "input").scales[0]
-        target = require_int8(graph, op, graph.output(op), "output").scales[0]
-        product = float(np.float32(source) * np.float32(weights.quantization.scales[0]))
-        found = [quantize_multiplier(product / target)] * channels
-    return found
-
-
 def check(graph: Graph, op: Operator) -> None:
     """Types and shapes."""
     a: FullyConnected = op.attributes
@@ -72,7 +58,7 @@ def check(graph: Graph, op: Operator) -> None:
             op, f"{source.elements} input elements are no multiple of {weights.shape[1]}", 0
         )
     read_bias(graph, op, weights.shape[0])
-    multipliers(graph, op, weights.shape[0])
+    convolution_multipliers(graph, op, weights, weights.shape[0], axis=0)
 
 
 def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
@@ -108,7 +94,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
             "requantization": requantization(
                 folded,
                 np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-                multipliers(graph, op, channels),
+                convolution_multipliers(graph, op, weights, channels, axis=0),
                 out_q.zero_points[0],
                 activation_range(a.activation, out_q),
             ),

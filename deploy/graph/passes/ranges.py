@@ -23,7 +23,7 @@ from deploy.graph.numerics import (
     require_constant,
 )
 from deploy.graph.ops import add as add_operator
-from deploy.graph.ops import find_operator, fully_connected
+from deploy.graph.ops import find_operator
 from deploy.graph.ops.bias import read_bias
 from deploy.graph.ops.window import SAME
 
@@ -184,7 +184,7 @@ def _fully_connected(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Ra
     rows = require_constant(graph, op, weights, "weights").astype(np.int64)
     columns = np.arange(rows.shape[1]) % own.channels
     sums = _products(rows, own, columns, _zero_point(source), padded=False)
-    return _outputs(graph, op, sums, fully_connected.multipliers(graph, op, len(rows)))
+    return _outputs(graph, op, sums, convolution_multipliers(graph, op, weights, len(rows), 0))
 
 
 def _add(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:

@@ -14,29 +14,30 @@ machine) are taken on the same test images, and with them
 
 Intervals are 95%: over seeds (Student's t), and over images (each image's difference, averaged
 over seeds), which is the narrower and says nothing of other seeds. ``--method`` tries ways to
-quantize; answers are kept in the folder ``--cache`` by the hash of network and settings.
+quantize; answers are kept in the folder ``--cache`` by the hash of the network and the generated C.
 """
 
 import argparse
+import hashlib
 import json
 import math
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+
+from merged_ranges import compare_spreads, merged_layers, spreads  # noqa: E402
 
 from deploy.codegen import compile_model  # noqa: E402
 from deploy.errors import DeployError  # noqa: E402
 from deploy.export import ExportResult, export  # noqa: E402
-from deploy.export.ops.conv import Conv  # noqa: E402
 from deploy.files import write_atomic  # noqa: E402
 from deploy.host_model import HostModel, build_host  # noqa: E402
 from deploy.model_io import (  # noqa: E402
@@ -49,7 +50,6 @@ from deploy.model_io import (  # noqa: E402
 from deploy.stamps import hash_file  # noqa: E402
 from netbooster.data import Dataset, load_dataset  # noqa: E402
 from netbooster.errors import NetBoosterError  # noqa: E402
-from netbooster.expansion import expand, expanded_layers  # noqa: E402
 from netbooster.recipe import Recipe, load_recipe  # noqa: E402
 from netbooster.statistics import interval  # noqa: E402
 
@@ -86,26 +86,6 @@ class Answers:
 
     float_right: np.ndarray
     int8_right: np.ndarray
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Weights of a layer, batch norm folded in.
-
-    Attributes:
-        weight_db: signal to noise of their int8 codes, per output channel scales.
-        peak: largest weight of a channel over its root mean square, mean over channels: 8 bits
-            are spent on the largest.
-        balance: median of the channels' largest outputs over the largest of all; one scale serves
-            all channels of an activation.
-        output_db: signal to noise of what int8 can hold of the layer's output range, as rounding
-            noise of one step over the root mean square.
-    """
-
-    weight_db: float
-    peak: float
-    balance: float
-    output_db: float
 
 
 def find_pair(folder: Path, names: tuple[str, str]) -> tuple[Network, Network]:
@@ -156,16 +136,21 @@ def answers(
     """Run a network in float and as generated C on the host; kept in ``cache``."""
     import torch
 
-    key = f"{hash_file(network.path)[:16]}-{method.label.replace(':', '-')}"
-    path = cache / f"{key}-{sum(len(labels) for _, _, labels in images)}.npz"
-    if path.is_file():
-        stored = np.load(path)
-        return Answers(stored["float_right"], stored["int8_right"])
     trained = load_model(network.path)
     result = quantize(network, dataset, method, cache)
-    with tempfile.TemporaryDirectory(prefix="nb_study_") as folder:
-        compile_model(result.flatbuffer, Path(folder), name="study")
-        host = HostModel(build_host(Path(folder), Path(folder) / "model.so"))
+    with tempfile.TemporaryDirectory(prefix="nb_study_") as name:
+        folder = Path(name)
+        compile_model(result.flatbuffer, folder, name="study")
+        # By what runs, and not only by the network: exporter and compiler change, too.
+        digest = hashlib.sha256(hash_file(network.path).encode())
+        for source in sorted(path for path in folder.iterdir() if path.suffix in (".c", ".h")):
+            digest.update(source.read_bytes())
+        count = sum(len(labels) for _, _, labels in images)
+        path = cache / f"{digest.hexdigest()[:24]}-{count}.npz"
+        if path.is_file():
+            stored = np.load(path)
+            return Answers(stored["float_right"], stored["int8_right"])
+        host = HostModel(build_host(folder, folder / "model.so"))
     right: list[list[np.ndarray]] = [[], []]
     with torch.inference_mode():
         for pixels, codes, labels in images:
@@ -221,66 +206,6 @@ def compare(pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
         "keeps_gain": lost <= MOST_LOST,
         "keeps_accuracy": all(abs(drops[arm]["mean"]) <= MOST_DROP for arm in ARMS),
     }
-
-
-def merged_layers(network: Network, dataset: Dataset) -> list[str]:
-    """Names of the layers that the boosted recipe expands and merges again."""
-    import torch
-
-    from netbooster.pipeline import build_network
-
-    shape = dataset.preprocess
-    example = torch.zeros(1, shape.channels, shape.resolution, shape.resolution)
-    model = build_network(network.recipe, dataset)
-    giant = expand(model, network.recipe.netbooster.expansion, example_input=example)
-    return [name for name, _ in expanded_layers(giant)]
-
-
-def spreads(network: Network, dataset: Dataset, layers: Sequence[str]) -> dict[str, Spread]:
-    """Ranges of weights and outputs of some layers."""
-    from deploy.export.calibrate import activations, channel_maxima
-
-    images = calibration_images(dataset, min(128, network.recipe.quantization.calibration_samples))
-    result = export(load_model(network.path).module, images)
-    maxima = channel_maxima(result.graph, images)
-    squares: dict[Any, list[float]] = {}
-    for tensor, _, values in activations(result.graph, images, 32):
-        squares.setdefault(tensor, []).append(float(values.square().mean()))
-    steps = {record.name: record.scale for record in result.tensors}
-    found = {}
-    for op in result.graph.ops:
-        if not isinstance(op, Conv) or op.layer not in layers:
-            continue
-        rows = op.weight.reshape(len(op.weight), -1)
-        largest = np.maximum(np.abs(rows).max(axis=1), 1e-30)
-        scales = largest[:, None] / 127
-        noise = ((np.rint(rows / scales) * scales - rows) ** 2).sum()
-        power = np.sqrt(np.maximum((rows**2).mean(axis=1), 1e-60))
-        channels = maxima[op.output]
-        rounding = steps[op.output.name] ** 2 / 12
-        found[op.layer] = Spread(
-            weight_db=float(10 * np.log10((rows**2).sum() / max(noise, 1e-30))),
-            peak=float((largest / power).mean()),
-            balance=float(np.median(channels) / channels.max()),
-            output_db=float(10 * np.log10(statistics.fmean(squares[op.output]) / rounding)),
-        )
-    return found
-
-
-def compare_spreads(
-    pairs: Sequence[tuple[dict[str, Spread], dict[str, Spread]]],
-) -> dict[str, dict[str, float]]:
-    """Each figure of :class:`Spread`: mean over layers and seeds, of both arms."""
-    table = {}
-    for key in asdict(next(iter(pairs[0][0].values()))):
-        own = {
-            arm: statistics.fmean(
-                getattr(spread, key) for pair in pairs for spread in pair[place].values()
-            )
-            for place, arm in enumerate(ARMS)
-        }
-        table[key] = own
-    return table
 
 
 def report(study: dict[str, Any], say: Callable[[str], None] = print) -> None:
@@ -368,8 +293,15 @@ def study(
             say(f"[study] {method.label}: {folder} done")
             told.append((own[0], own[1]))
         found["methods"][method.label] = compare(told)
-    layers = merged_layers(pairs[0][1], dataset)
-    ranges = [(spreads(a, dataset, layers), spreads(b, dataset, layers)) for a, b in pairs]
+    layers = merged_layers(pairs[0][1].recipe, dataset)
+    ranges = []
+    for pair in pairs:
+        samples = min(128, pair[0].recipe.quantization.calibration_samples)
+        own = [
+            spreads(load_model(network.path).module, calibration_images(dataset, samples), layers)
+            for network in pair
+        ]
+        ranges.append((own[0], own[1]))
     found["merged_layers"] = layers
     found["spreads"] = compare_spreads(ranges)
     return found

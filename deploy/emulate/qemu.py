@@ -6,20 +6,17 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from deploy.elf import Elf
 from deploy.emulate.limits import MAX_INSTRUCTIONS, limit_error
 from deploy.emulate.plugin import PluginUnusableError, api_version, build_plugin, required_api
 from deploy.emulate.process import EmulatorProcess
-from deploy.emulate.sessions import open_session
+from deploy.emulate.sessions import Session, open_session
 from deploy.errors import DeployError
 from deploy.faults import explain_fault
 from deploy.serial_link import DeviceFaultError, DeviceLink
@@ -94,7 +91,7 @@ def qemu_version(path: str) -> tuple[str, tuple[int, int]]:
     return f"QEMU {match[0].removeprefix('version ')}", (int(match[1]), int(match[2]))
 
 
-class QemuSession:
+class QemuSession(Session):
     """A firmware running on QEMU; a context manager.
 
     Args:
@@ -114,10 +111,6 @@ class QemuSession:
         emulator: name and version.
     """
 
-    link: DeviceLink
-    banner: dict[str, Any]
-    counting: str
-
     def __init__(
         self,
         target: Target,
@@ -132,66 +125,33 @@ class QemuSession:
             raise DeployError(
                 f"target {target.name} has no emulator of QEMU's; see `netbooster targets`"
             )
-        self._target = target
+        super().__init__(target, elf, max_instructions)
         self._machine = target.emulator.qemu_machine
         self._serial = target.emulator.qemu_serial
-        self._elf_path = elf
         self._want_plugin = plugin
         self._interval = interval
-        self._limit = max_instructions
         self._qemu = find_qemu()
         self.emulator, self._release = qemu_version(self._qemu)
-        self._elf = Elf(elf)
         self._layers = sorted(
             (name for name in self._elf.symbols if re.fullmatch(r"nb_layer_\d+", name)),
             key=lambda name: int(name.removeprefix("nb_layer_")),
         )
         self._functions = self._elf.functions() if functions else []
-        self._process: EmulatorProcess | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._read_lines = 0
 
-    def __enter__(self) -> "QemuSession":
-        self._folder = tempfile.TemporaryDirectory(prefix="nb-qemu-")
-        try:
-            if self._want_plugin:
-                try:
-                    self._start_with_plugin()
-                    return self
-                except PluginUnusableError as reason:
-                    print(
-                        f"warning: instructions are counted by -icount and SysTick, in steps of "
-                        f"{self._instructions_per_tick():g}, and not by layer: {reason}",
-                        file=sys.stderr,
-                    )
-            self.counting = ICOUNT
-            self._start(["-icount", "shift=0"])
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End QEMU and remove temporary files."""
-        if self._process is not None:
-            self._process.close()
-            self._process = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    @property
-    def pid(self) -> int | None:
-        """QEMU's process id while it runs."""
-        return self._process.pid if self._process else None
+    def _boot(self) -> None:
+        if self._want_plugin:
+            try:
+                self._start_with_plugin()
+                return
+            except PluginUnusableError as reason:
+                print(
+                    f"warning: instructions are counted by -icount and SysTick, in steps of "
+                    f"{self._instructions_per_tick():g}, and not by layer: {reason}",
+                    file=sys.stderr,
+                )
+        self.counting = ICOUNT
+        self._start(["-icount", "shift=0"])
 
     def infer(self, *, timeout: float = 600.0) -> dict[str, Any]:
         """Run one inference on the loaded input and return its counts.
@@ -272,15 +232,7 @@ class QemuSession:
         self._process = EmulatorProcess([*command, *arguments], self.emulator)
         self.link = DeviceLink(self._process)
         self.banner = self.link.wait_for_banner(_BOOT_SECONDS)
-        if self.banner.get("target") != self._target.name:
-            raise DeployError(
-                f"{self._elf_path} was built for {self.banner.get('target')}, "
-                f"not for {self._target.name}; build it again"
-            )
-
-    def _path(self, name: str) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name) / name
+        self._check_target()
 
     def boot_count(self) -> dict[str, Any]:
         """The counts of an interval that ended before the firmware asked for commands.

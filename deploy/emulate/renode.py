@@ -11,17 +11,15 @@ import os
 import re
 import select
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from deploy.build import firmware_root
-from deploy.elf import Elf
 from deploy.emulate.limits import MAX_INSTRUCTIONS, limit_error
 from deploy.emulate.process import EmulatorProcess
+from deploy.emulate.sessions import Session
 from deploy.errors import DeployError
 from deploy.faults import explain_fault
 from deploy.serial_link import DeviceFaultError, DeviceLink
@@ -109,7 +107,7 @@ class _Uart:
         os.close(self._file)
 
 
-class RenodeSession:
+class RenodeSession(Session):
     """A firmware running on Renode; a context manager.
 
     Args:
@@ -125,9 +123,6 @@ class RenodeSession:
         emulator: name and version.
     """
 
-    link: DeviceLink
-    banner: dict[str, Any]
-    emulator: str
     counting = COUNTING
 
     def __init__(
@@ -142,53 +137,20 @@ class RenodeSession:
             raise DeployError(
                 f"target {target.name} has no script for Renode; see `netbooster targets`"
             )
+        super().__init__(target, elf, max_instructions)
         self._script = firmware_root() / "firmware" / "renode" / f"{target.emulator.renode}.resc"
         self._uart_name = target.emulator.renode_uart
-        self._target = target
-        self._elf_path = elf
-        self._elf = Elf(elf)
-        self._limit = max_instructions
         self._extra = extra
         self._program = find_renode()
-        self._process: EmulatorProcess | None = None
         self._uart: _Uart | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._seen = 0
-
-    def __enter__(self) -> "RenodeSession":
-        # A short path: Renode's pseudo-terminal is a link there.
-        self._folder = tempfile.TemporaryDirectory(prefix="nb-renode-")
-        try:
-            self._start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End Renode and remove temporary files."""
         if self._uart is not None:
             self._uart.close()
             self._uart = None
-        if self._process is not None:
-            self._process.close()
-            self._process = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
-
-    @property
-    def pid(self) -> int | None:
-        """Renode's process id while it runs."""
-        return self._process.pid if self._process else None
+        super().close()
 
     def infer(self, *, timeout: float = 600.0) -> dict[str, Any]:
         """Run one inference on the loaded input and return ``{"instructions": N}``.
@@ -208,7 +170,7 @@ class RenodeSession:
             self._uart.on_silence = None
         return {"instructions": self._next_count()}
 
-    def _start(self) -> None:
+    def _boot(self) -> None:
         uart, marks = self._path("uart"), self._elf.address("nb_marks")
         commands = [
             f"$elf=@{self._elf_path.resolve()}",
@@ -233,11 +195,7 @@ class RenodeSession:
         self._uart = _Uart(uart, self._process, self.emulator)
         self.link = DeviceLink(self._uart, timeout=_ANSWER_SECONDS)
         self.banner = self.link.connect(max(1.0, deadline - time.monotonic()))
-        if self.banner.get("target") != self._target.name:
-            raise DeployError(
-                f"{self._elf_path} was built for {self.banner.get('target')}, "
-                f"not for {self._target.name}; build it again"
-            )
+        self._check_target()
 
     def _watch(self, address: int, name: str) -> str:
         script = (
@@ -278,10 +236,6 @@ class RenodeSession:
             time.sleep(0.05)
         if int(found[-1], 16) - passes[-1][1] > self._limit:
             raise limit_error(self.emulator, self._limit, self._process.log_tail())
-
-    def _path(self, name: str) -> Path:
-        assert self._folder is not None
-        return Path(self._folder.name) / name
 
     def _passes(self) -> list[tuple[str, int]]:
         """Every marker that was passed, with the executed instructions at that moment."""

@@ -1,9 +1,14 @@
 """What the tests on Renode share; without Renode they are skipped, with the reason."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
+from deploy.emulate import QemuSession
 from deploy.emulate.renode import find_renode
 from deploy.errors import DeployError
+from deploy.targets import Target
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,3 +17,17 @@ def _renode() -> str:
         return find_renode()
     except DeployError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def count_in_qemu() -> Callable[[Target, Path, bytes], int]:
+    """Instructions of one inference, by our counter in QEMU."""
+
+    def count(target: Target, elf: Path, data: bytes) -> int:
+        with QemuSession(target, elf) as qemu:
+            if qemu.counting != "qemu-tcg-plugin":
+                pytest.skip("this QEMU does not load our counter: nothing exact to compare with")
+            qemu.link.load_input(data)
+            return qemu.infer()["instructions"]
+
+    return count

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.build import build_firmware
 from deploy.codegen import compile_model
-from deploy.emulate import QemuSession, RenodeSession, run_images
+from deploy.emulate import RenodeSession, run_images
 from deploy.errors import DeployError
 from deploy.host_model import HostModel, build_host
 from deploy.targets import load_target
@@ -71,23 +71,17 @@ def test_outputs_equal_host_build_and_tflite_micro(
         assert reference is None or output == reference.invoke(image).tobytes()
 
 
-def _expected(firmware: Firmware, image: np.ndarray) -> int:
-    with QemuSession(TARGET, firmware.elf) as qemu:
-        if qemu.counting != "qemu-tcg-plugin":
-            pytest.skip("this QEMU does not load our counter: nothing exact to compare with")
-        qemu.link.load_input(image.tobytes())
-        return qemu.infer()["instructions"]
-
-
-def test_instructions_equal_those_of_qemu(board: RenodeSession, firmware: Firmware) -> None:
+def test_instructions_equal_those_of_qemu(
+    board: RenodeSession, firmware: Firmware, count_in_qemu
+) -> None:
     image = firmware.images(1)[0]
-    expected = _expected(firmware, image)
+    expected = count_in_qemu(TARGET, firmware.elf, image.tobytes())
     for _ in range(3):
         board.link.load_input(image.tobytes())
         assert board.infer() == {"instructions": expected}
 
 
-def test_counts_stay_exact_where_every_block_is_cut(fake_elf: Path) -> None:
+def test_counts_stay_exact_where_every_block_is_cut(fake_elf: Path, count_in_qemu) -> None:
     # A time slice of eleven instructions, so that every few blocks are cut by its end.
     slices = ('emulation SetGlobalQuantum "0.00000044"', "cpu PerformanceInMips 25")
     counts = []
@@ -95,7 +89,7 @@ def test_counts_stay_exact_where_every_block_is_cut(fake_elf: Path) -> None:
         for _ in range(5):
             session.link.load_input(bytes(range(16)))
             counts.append(session.infer()["instructions"])
-    assert counts == [3_000_087] * 5
+    assert counts == [count_in_qemu(TARGET, fake_elf, bytes(range(16)))] * 5
 
 
 def test_self_test_passes_and_virtual_time_runs(board: RenodeSession) -> None:
@@ -105,11 +99,12 @@ def test_self_test_passes_and_virtual_time_runs(board: RenodeSession) -> None:
     assert 0 < first < second
 
 
-def test_run_images_takes_renode_too(fake_elf: Path) -> None:
+def test_run_images_takes_renode_too(fake_elf: Path, count_in_qemu) -> None:
     images = np.arange(16, dtype=np.int8).reshape(1, 4, 4, 1)
     result = run_images(TARGET, fake_elf, images, emulator="renode")
     assert result.outputs.tolist() == [[6 ^ 1, 22 ^ 2, 38 ^ 3, 54 ^ 4]]
-    assert (result.instructions, result.counting) == (3_000_087, "renode-executed-instructions")
+    assert result.instructions == count_in_qemu(TARGET, fake_elf, images.tobytes())
+    assert result.counting == "renode-executed-instructions"
     assert result.cycles_estimated is None and result.layers == []
     assert result.emulator.startswith("Renode 1.")
 

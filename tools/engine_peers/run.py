@@ -53,9 +53,7 @@ def measure(elf: Path, data: bytes, target: Target, *, reserved: int = 0) -> dic
         memory = session.link.memory()
     static = sum(sections.size(name) for name in (".data", ".bss", ".nb_arena"))
     weights = sections.size(".weights")
-    flash = sum(
-        s.size for s in sections.sections if s.loaded and s.bits and s.name != ".stack"
-    )
+    flash = sum(s.size for s in sections.sections if s.loaded and s.bits and s.name != ".stack")
     return {
         "instructions": counts[0]["instructions"],
         "cycles_estimated": counts[0]["cycles_estimated"],

@@ -60,9 +60,9 @@ void nb_gemm_8_blocks(const struct nb_gemm *call);
 void nb_gemm_12_blocks(const struct nb_gemm *call);
 void nb_gemm_16_blocks(const struct nb_gemm *call);
 
-/* Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. nb_conv_1x1_s8 needs
- * a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses neither gemm nor
- * scratch. */
+/* in_c is at least 4. Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4].
+ * nb_conv_1x1_s8 needs a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses
+ * neither gemm nor scratch. */
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
@@ -113,6 +113,12 @@ void nb_depthwise_rows_5_1(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_5_2(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_7_1(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_7_2(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_3_1_relu(struct nb_depthwise_rows *call); /* zero point -128 */
+void nb_depthwise_rows_3_2_relu(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_5_1_relu(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_5_2_relu(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_7_1_relu(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_7_2_relu(struct nb_depthwise_rows *call);
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
@@ -130,7 +136,8 @@ void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uin
 void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, uint32_t first,
                                      uint32_t last, const int8_t *input, int8_t *output);
 
-/* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. */
+/* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. nb_fully_connected_s8
+ * needs a requantization that is `fast`; nb_fully_connected_any_s8 neither that nor scratch. */
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
@@ -139,6 +146,8 @@ typedef struct {
 } nb_fully_connected_params;
 void nb_fully_connected_s8(const nb_fully_connected_params *p, const int8_t *input, int8_t *output,
                            void *scratch);
+void nb_fully_connected_any_s8(const nb_fully_connected_params *p, const int8_t *input,
+                               int8_t *output, void *scratch);
 
 /* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output
  * may be either input's memory, or start before it. */

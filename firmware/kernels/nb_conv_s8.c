@@ -7,8 +7,8 @@
 /* The output pixels `pixel`..end - 1 of the map, to `output`. */
 static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, const int8_t *input,
                      int8_t *output, void *scratch) {
-  const uint32_t depth = (uint32_t)p->kernel_h * p->kernel_w * p->in_c;
-  const uint32_t row = (depth + 3u) & ~3u;
+  /* The weights' padding is zero, so the patches' may be anything. */
+  const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->in_c + 3u) & ~3u;
   const uint32_t pixels = end - pixel;
   const uint32_t channels = p->out_c;
   int8_t *patches = (int8_t *)scratch + 8 * row;
@@ -16,7 +16,7 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
     const uint32_t left = end - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
       nb_conv_gather(p, input, pixel, patches);
-      nb_gemm_1_pixel(p->weights, &p->requantization, patches, depth, channels, scratch, output);
+      nb_gemm_1_pixel(p->weights, &p->requantization, patches, row, channels, scratch, output);
       output += channels;
       pixel++;
       continue;
@@ -28,8 +28,8 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
     for (uint32_t i = 0; i < NB_GEMM_PIXELS; i++) {
       nb_conv_gather(p, input, pixel + i, patches + i * row);
     }
-    nb_gemm_widen(patches, row, depth, scratch);
-    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, depth, channels, output);
+    nb_gemm_widen(patches, row, row, scratch);
+    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, channels, output);
     output += NB_GEMM_PIXELS * channels;
     pixel += NB_GEMM_PIXELS;
   }

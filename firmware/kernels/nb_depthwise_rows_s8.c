@@ -14,7 +14,7 @@
 #define BT(i, x, taps, from) "smlabt r" #i ", " x ", " taps ", " from(i)
 #define SUM(i) "r" #i "\n"
 #define BIAS(i) "r0\n" /* r0 holds the bias until its own first product, the last one */
-#define TAPS(offset) "ldrd r11, r12, [sp, #48 + " offset "]\n"
+#define TAPS(offset) "ldrd r11, r12, [sp, #52 + " offset "]\n"
 #define DOWN "add r14, r10\n"
 #define X01 "r4"
 #define X23 "r5"
@@ -57,7 +57,7 @@
   TAPS(#row " * 16") "ldm r14, {r4-r9}\n" DOWN                            \
   AD(1, X23, P, from) AD(2, X45, P, from) AD(3, X67, P, from) AD(0, X01, P, SUM) \
   BT(0, X45, Q, SUM) BT(1, X67, Q, SUM) BT(2, X89, Q, SUM) BT(3, XAB, Q, SUM) \
-  "ldr r11, [sp, #48 + " #row " * 16 + 8]\n"                              \
+  "ldr r11, [sp, #52 + " #row " * 16 + 8]\n"                              \
   AD(0, X23, P, SUM) AD(1, X45, P, SUM) AD(2, X67, P, SUM) AD(3, X89, P, SUM)
 
 /* Seven words of pixels: the row stride has no register and comes from the stack. */
@@ -68,7 +68,7 @@
   TAPS(#row " * 24 + 8")                                                  \
   AD(0, X45, P, SUM) AD(1, X67, P, SUM) AD(2, X89, P, SUM) AD(3, XAB, P, SUM) \
   BT(0, X67, Q, SUM) BT(1, X89, Q, SUM) BT(2, XAB, Q, SUM) BT(3, XCD, Q, SUM) \
-  "ldr r4, [sp, #32]\n"                                                   \
+  "ldr r4, [sp, #36]\n"                                                   \
   "add r14, r4\n"
 
 #define ROWS_3(row) row(0, BIAS) row(1, SUM) row(2, SUM)
@@ -82,7 +82,14 @@
   "asr r" #i ", r" #i ", r6\n"               \
   "ssat r" #i ", #8, r" #i "\n"
 
-/* Pairs of taps onto the stack: taps from r3, words from sp + 48; all but r0 r3 r5 are free. */
+/* Zero point -128: what is negative becomes -128, whichever way its half is rounded. */
+#define REQUANTIZE_RELU(i)                  \
+  "smmlar r" #i ", r" #i ", r4, r" #i "\n"  \
+  "add r" #i ", r" #i ", r5, asr #1\n"      \
+  "asr r" #i ", r" #i ", r6\n"              \
+  "ssat r" #i ", #8, r" #i "\n"
+
+/* Pairs of taps onto the stack: taps from r3, words from sp + 52; all but r0 r3 r5 are free. */
 #define TAPS_3                          \
   "ldr r9, [r3]\n"                      \
   "ldr r10, [r3, #3]\n"                 \
@@ -93,7 +100,7 @@
   "sxtb16 r9, r10, ror #8\n"            \
   "sxtb16 r10, r11\n"                   \
   "sxtb16 r11, r11, ror #8\n"           \
-  "add r12, sp, #48\n"                  \
+  "add r12, sp, #52\n"                  \
   "pkhbt r1, r6, r7, lsl #16\n"         \
   "pkhbt r2, r7, r6\n"                  \
   "pkhbt r6, r8, r9, lsl #16\n"         \
@@ -103,7 +110,7 @@
   "stm r12, {r1, r2, r6-r9}\n"
 
 #define TAPS_5                  \
-  "add r12, sp, #48\n"          \
+  "add r12, sp, #52\n"          \
   "movs r11, #5\n"              \
   "6:\n" /* (0,1) (3,4) (2,3) (1,2) */ \
   "ldr r9, [r3]\n"              \
@@ -121,7 +128,7 @@
   "bne 6b\n"
 
 #define TAPS_7                  \
-  "add r12, sp, #48\n"          \
+  "add r12, sp, #52\n"          \
   "movs r11, #7\n"              \
   "6:\n" /* (0,1) (2,3) (4,5) (5,6) (1,2) (3,4) */ \
   "ldr r9, [r3]\n"              \
@@ -142,14 +149,15 @@
   "bne 6b\n"
 
 /* The frame, from sp on: twice the multiplier, round << shift, shift, output, columns left, output
- * stride, back, bias, row stride, next, rows left, columns, pairs of taps, the struct. */
-#define DEPTHWISE(name, size, pairs, taps, rows)                                \
+ * stride, back, three output strides, bias, row stride, next, rows left, columns, pairs of taps, the
+ * struct. */
+#define DEPTHWISE(name, size, pairs, taps, rows, quantize)                             \
   __attribute__((naked)) void name(struct nb_depthwise_rows *call) {            \
     (void)call; /* in r0 */                                                     \
     __asm__ volatile(                                                           \
         "push {r4-r11, lr}\n"                                                   \
         "sub sp, #56 + " #pairs " * 4\n"                                        \
-        "str r0, [sp, #48 + " #pairs " * 4]\n"                                  \
+        "str r0, [sp, #52 + " #pairs " * 4]\n"                                  \
         "5:\n" /* one channel */                                                \
         "ldm r0, {r1-r8}\n"                                                     \
         "ldrd r10, r9, [r1], #8\n"                                              \
@@ -157,7 +165,7 @@
         "lsl r12, r8, r11\n"                                                    \
         "strd r9, r12, [sp]\n"                                                  \
         "strd r11, r7, [sp, #8]\n"                                              \
-        "str r10, [sp, #28]\n"                                                  \
+        "str r10, [sp, #32]\n"                                                  \
         "adds r7, #1\n"                                                         \
         "str r7, [r0, #24]\n"                                                   \
         "mov r7, r3\n"                                                          \
@@ -169,24 +177,24 @@
         "ldm r0, {r6, r8-r12}\n"                                                \
         "mov r3, r7\n"                                                          \
         "strd r6, r8, [sp, #16]\n"                                              \
-        "str r9, [sp, #24]\n"                                                   \
-        "strd r10, r11, [sp, #32]\n"                                            \
-        "strd r12, r6, [sp, #40]\n" taps                                        \
+        "add r7, r8, r8, lsl #1\n"                                              \
+        "strd r9, r7, [sp, #24]\n"                                              \
+        "strd r10, r11, [sp, #36]\n"                                            \
+        "strd r12, r6, [sp, #44]\n" taps                                        \
         "mov r14, r5\n"                                                         \
         "1:\n" /* one output row */                                             \
-        "ldr r10, [sp, #32]\n"                                                  \
+        "ldr r10, [sp, #36]\n"                                                  \
         "2:\n" /* four columns */                                               \
-        "ldr r0, [sp, #28]\n" rows                                              \
-        "ldm sp, {r4-r9, r11}\n"                                                \
-        REQUANTIZE(0) REQUANTIZE(1) REQUANTIZE(2) REQUANTIZE(3)                 \
+        "ldr r0, [sp, #32]\n" rows                                              \
+        "ldm sp, {r4-r9, r11, r12}\n"                                           \
+        quantize(0) quantize(1) quantize(2) quantize(3)                         \
         "sub r14, r11\n"                                                        \
         "subs r8, #4\n"                                                         \
         "blt 3f\n"                                                              \
         "strb r0, [r7]\n"                                                       \
         "strb r1, [r7, r9]\n"                                                   \
         "strb r2, [r7, r9, lsl #1]\n"                                           \
-        "add r12, r7, r9, lsl #1\n"                                             \
-        "strb r3, [r12, r9]\n"                                                  \
+        "strb r3, [r7, r12]\n"                                                  \
         "add r7, r7, r9, lsl #2\n"                                              \
         "strd r7, r8, [sp, #12]\n"                                              \
         "bgt 2b\n"                                                              \
@@ -202,14 +210,14 @@
         "strb r2, [r7]\n"                                                       \
         "add r7, r9\n"                                                          \
         "4:\n"                                                                  \
-        "ldr r8, [sp, #44]\n"                                                   \
+        "ldr r8, [sp, #48]\n"                                                   \
         "strd r7, r8, [sp, #12]\n"                                              \
-        "ldrd r4, r5, [sp, #36]\n"                                              \
+        "ldrd r4, r5, [sp, #40]\n"                                              \
         "add r14, r4\n"                                                         \
         "subs r5, #1\n"                                                         \
-        "str r5, [sp, #40]\n"                                                   \
+        "str r5, [sp, #44]\n"                                                   \
         "bne 1b\n"                                                              \
-        "ldr r0, [sp, #48 + " #pairs " * 4]\n"                                  \
+        "ldr r0, [sp, #52 + " #pairs " * 4]\n"                                  \
         "ldr r1, [r0, #12]\n"                                                   \
         "cmp r1, #0\n"                                                          \
         "bne 5b\n"                                                              \
@@ -217,12 +225,16 @@
         "pop {r4-r11, pc}\n");                                                  \
   }
 
-DEPTHWISE(nb_depthwise_rows_3_1, 3, 6, TAPS_3, ROWS_3(ROW_3_1))
-DEPTHWISE(nb_depthwise_rows_3_2, 3, 6, TAPS_3, ROWS_3(ROW_3_2))
-DEPTHWISE(nb_depthwise_rows_5_1, 5, 20, TAPS_5, ROWS_5(ROW_5_1))
-DEPTHWISE(nb_depthwise_rows_5_2, 5, 20, TAPS_5, ROWS_5(ROW_5_2))
-DEPTHWISE(nb_depthwise_rows_7_1, 7, 42, TAPS_7, ROWS_7(ROW_7_1))
-DEPTHWISE(nb_depthwise_rows_7_2, 7, 42, TAPS_7, ROWS_7(ROW_7_2))
+#define DEPTHWISE_BOTH(name, size, pairs, taps, rows)    \
+  DEPTHWISE(name, size, pairs, taps, rows, REQUANTIZE)   \
+  DEPTHWISE(name##_relu, size, pairs, taps, rows, REQUANTIZE_RELU)
+
+DEPTHWISE_BOTH(nb_depthwise_rows_3_1, 3, 6, TAPS_3, ROWS_3(ROW_3_1))
+DEPTHWISE_BOTH(nb_depthwise_rows_3_2, 3, 6, TAPS_3, ROWS_3(ROW_3_2))
+DEPTHWISE_BOTH(nb_depthwise_rows_5_1, 5, 20, TAPS_5, ROWS_5(ROW_5_1))
+DEPTHWISE_BOTH(nb_depthwise_rows_5_2, 5, 20, TAPS_5, ROWS_5(ROW_5_2))
+DEPTHWISE_BOTH(nb_depthwise_rows_7_1, 7, 42, TAPS_7, ROWS_7(ROW_7_1))
+DEPTHWISE_BOTH(nb_depthwise_rows_7_2, 7, 42, TAPS_7, ROWS_7(ROW_7_2))
 
 /* r0 input, r1 its stride, r2 pixels left, r3-r6 the planes, r7 three times the stride */
 #define PAIR(first, second)      \

@@ -11,8 +11,9 @@ struct nb_gemm {
   const int8_t *shift;            /* r5 */
   int8_t *output;                 /* r6 */
   uint32_t output_stride;         /* r7 */
-  int32_t round;                  /* r8: 2 * zero_point + 1 */
+  int32_t zero_point;             /* r8 */
   const int32_t *end;             /* r9: behind the last of bias_multiplier */
+  uint32_t output_stride_3;       /* r14: three times the stride */
   const int16_t *wide;            /* r12 */
   uint32_t blocks;                /* r14: blocks of 16 after the first 4, 8, 12 or 16 */
   const int8_t *weights;          /* r11 */
@@ -41,40 +42,43 @@ struct nb_gemm {
 #define NO_BLOCKS ""
 #define BLOCKS "2:\n" MORE_8 MORE_8 "subs r14, #1\nbne 2b\n"
 
-#define REQUANTIZE(i)                       \
-  "smmlar r" #i ", r" #i ", r10, r" #i "\n" \
+/* See nb_requantize_fast; the carry is the last bit that the shift drops: half. */
+#define REQUANTIZE(i)                        \
+  "smmlar r" #i ", r" #i ", r10, r" #i "\n"  \
   "add r" #i ", r" #i ", r" #i ", asr #31\n" \
-  "add r" #i ", r" #i ", r8, asr #1\n"      \
-  "asr r" #i ", r" #i ", r12\n"             \
+  "asrs r" #i ", r12\n"                      \
+  "adc r" #i ", r8\n"                        \
   "ssat r" #i ", #8, r" #i "\n"
 
+/* The frame is the struct, but that the first pointer and the end lie 4 bytes lower: the pointer is
+ * that of the last channel's multiplier. */
 #define GEMM(name, first, blocks)                                               \
   __attribute__((naked)) void name(const struct nb_gemm *call) {                \
     (void)call; /* in r0 */                                                     \
     __asm__ volatile(                                                           \
         "push {r4-r11, lr}\n"                                                   \
-        "sub sp, #36\n"                                                         \
-        "ldm r0, {r1-r9}\n"                                                     \
-        "stm sp, {r1-r9}\n"                                                     \
+        "sub sp, #44\n"                                                         \
+        "ldm r0, {r1-r10}\n"                                                    \
+        "subs r1, #4\n"                                                         \
+        "subs r6, #4\n"                                                         \
+        "stm sp, {r1-r10}\n"                                                    \
         "mov r4, r1\n"                                                          \
-        "mov r11, r9\n"                                                         \
+        "mov r11, r10\n"                                                        \
         "1:\n" /* one output channel */                                         \
-        "ldr r0, [r4]\n"                                                        \
-        "ldrd r12, r14, [sp, #24]\n" first blocks                               \
-        "ldm sp, {r4-r9}\n"                                                     \
-        "ldr r10, [r4, #4]\n"                                                   \
+        "ldr r0, [r4, #4]\n"                                                    \
+        "ldrd r12, r14, [sp, #28]\n" first blocks                               \
+        "ldm sp, {r4-r9, r14}\n"                                                \
+        "ldr r10, [r4, #8]!\n"                                                  \
         "ldrsb r12, [r5], #1\n"                                                 \
-        "lsl r8, r8, r12\n" REQUANTIZE(0) REQUANTIZE(1) REQUANTIZE(2) REQUANTIZE(3) \
+        REQUANTIZE(0) REQUANTIZE(1) REQUANTIZE(2) REQUANTIZE(3)                 \
         "strb r1, [r6, r7]\n"                                                   \
         "strb r2, [r6, r7, lsl #1]\n"                                           \
-        "add r14, r6, r7, lsl #1\n"                                             \
-        "strb r3, [r14, r7]\n"                                                  \
+        "strb r3, [r6, r14]\n"                                                  \
         "strb r0, [r6], #1\n"                                                   \
-        "adds r4, #8\n"                                                         \
         "stm sp, {r4-r6}\n"                                                     \
         "cmp r4, r9\n"                                                          \
         "bne 1b\n"                                                              \
-        "add sp, #36\n"                                                         \
+        "add sp, #44\n"                                                         \
         "pop {r4-r11, pc}\n");                                                  \
   }
 
@@ -93,8 +97,9 @@ void nb_gemm_4_pixels(nb_gemm_function gemm, const int8_t *weights, const nb_req
                                r->shift,
                                output,
                                out_c,
-                               2 * r->zero_point + 1,
+                               r->zero_point,
                                r->bias_multiplier + 2 * out_c,
+                               3 * out_c,
                                wide,
                                ((depth + 3) / 4 - 1) / 4,
                                weights};
@@ -102,14 +107,14 @@ void nb_gemm_4_pixels(nb_gemm_function gemm, const int8_t *weights, const nb_req
   nb_clamp_s8(r->minimum, r->maximum, output, NB_GEMM_PIXELS * out_c);
 }
 
-/* Widens `fours` words of four rows. */
-__attribute__((naked)) static void widen(const int8_t *rows, uint32_t stride, uint32_t fours,
-                                         int16_t *wide) {
-  (void)rows, (void)stride, (void)fours, (void)wide; /* in r0-r3 */
+/* The last 1 to 3 values of a row are read with those before them, and shifted down. */
+__attribute__((naked)) void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth,
+                                          int16_t *wide) {
+  (void)rows, (void)stride, (void)depth, (void)wide; /* in r0-r3 */
   __asm__ volatile(
-      "push {r4-r11, lr}\n"
+      "push {r2, r4-r11, lr}\n"
       "mov r12, r3\n"
-      "mov lr, r2\n"
+      "lsr lr, r2, #2\n"
       "add r2, r0, r1, lsl #1\n"
       "add r3, r2, r1\n"
       "add r1, r0\n"
@@ -118,6 +123,7 @@ __attribute__((naked)) static void widen(const int8_t *rows, uint32_t stride, ui
       "ldr r9, [r1], #4\n"
       "ldr r10, [r2], #4\n"
       "ldr r11, [r3], #4\n"
+      "2:\n"
       "sxtb16 r4, r8\n"
       "sxtb16 r5, r9\n"
       "sxtb16 r6, r10\n"
@@ -129,55 +135,104 @@ __attribute__((naked)) static void widen(const int8_t *rows, uint32_t stride, ui
       "stmia r12!, {r4-r11}\n"
       "subs lr, #1\n"
       "bne 1b\n"
-      "pop {r4-r11, pc}\n");
+      "ldr r4, [sp]\n"
+      "ands r4, #3\n"
+      "beq 3f\n"
+      "str lr, [sp]\n" /* 0: none are left next time */
+      "subs r4, #4\n"
+      "ldr r8, [r0, r4]\n"
+      "ldr r9, [r1, r4]\n"
+      "ldr r10, [r2, r4]\n"
+      "ldr r11, [r3, r4]\n"
+      "lsls r4, #3\n"
+      "negs r4, r4\n"
+      "lsrs r8, r4\n"
+      "lsrs r9, r4\n"
+      "lsrs r10, r4\n"
+      "lsrs r11, r4\n"
+      "movs lr, #1\n"
+      "b 2b\n"
+      "3:\n"
+      "pop {r2, r4-r11, pc}\n");
 }
 
-void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t *wide) {
-  const uint32_t fours = depth / 4;
-  if (fours != 0) widen(rows, stride, fours, wide);
-  if (depth % 4 == 0) return;
-  rows += 4 * fours;
-  wide += 16 * fours;
-  for (uint32_t pixel = 0; pixel < NB_GEMM_PIXELS; pixel++, rows += stride) {
-    for (uint32_t k = 0; k < 4; k++) {
-      wide[8 * (k % 2) + 2 * pixel + k / 2] = k < depth % 4 ? rows[k] : 0;
-    }
-  }
+/* One pixel. r0 sum, r1 weights, r2 pixels, r3 words left, r4-r7 pixels, r8 r9 weights, r10 widened
+ * weights, r11 all pixels, r12 words, r14 bias and multiplier; sp: shift, output, zero point, end */
+#define WORD(weight, low, high)    \
+  "sxtb16 r10, " weight "\n"       \
+  "smlad r0, r10, " low ", r0\n"   \
+  "sxtb16 r10, " weight ", ror #8\n" \
+  "smlad r0, r10, " high ", r0\n"
+#define TWO_WORDS                  \
+  "ldrd r8, r9, [r1], #8\n"        \
+  "ldmia r2!, {r4-r7}\n" WORD("r8", "r4", "r5") WORD("r9", "r6", "r7")
+
+__attribute__((naked)) static void gemm_1(const struct nb_gemm *call) {
+  (void)call; /* in r0; `blocks` are words */
+  __asm__ volatile(
+      "push {r4-r11, lr}\n"
+      "sub sp, #20\n"
+      "ldr r14, [r0], #4\n"
+      "ldm r0, {r2-r9, r12}\n" /* shift, output, -, zero point, end, -, wide, words, weights */
+      "mov r11, r8\n"
+      "mov r1, r12\n"
+      "mov r12, r9\n"
+      "mov r4, r5\n"
+      "mov r5, r6\n"
+      "stm sp, {r2-r5}\n"
+      "1:\n" /* one output channel */
+      "ldr r0, [r14], #4\n"
+      "mov r2, r11\n"
+      "lsrs r3, r12, #1\n"
+      "bcc 2f\n"
+      "ldr r8, [r1], #4\n"
+      "ldrd r4, r5, [r2], #8\n" WORD("r8", "r4", "r5")
+      "2:\n"
+      "lsrs r3, #1\n"
+      "bcs 4f\n"
+      "beq 5f\n"
+      "subs r3, #1\n"
+      "3:\n" TWO_WORDS
+      "4:\n" TWO_WORDS
+      "subs r3, #1\n"
+      "bge 3b\n"
+      "5:\n"
+      "ldm sp, {r4-r7}\n"
+      "ldr r10, [r14], #4\n"
+      "ldrsb r9, [r4], #1\n"
+      "smmlar r0, r0, r10, r0\n"
+      "add r0, r0, r0, asr #31\n"
+      "asrs r0, r9\n"
+      "adc r0, r6\n"
+      "ssat r0, #8, r0\n"
+      "strb r0, [r5], #1\n"
+      "strd r4, r5, [sp]\n"
+      "cmp r14, r7\n"
+      "bne 1b\n"
+      "add sp, #20\n"
+      "pop {r4-r11, pc}\n");
 }
 
 void nb_gemm_1_pixel(const int8_t *weights, const nb_requantization *r, const int8_t *row,
                      uint32_t depth, uint32_t out_c, int16_t *wide, int8_t *output) {
-  const uint32_t fours = depth / 4;
   const uint32_t words = (depth + 3) / 4;
   uint32_t *pairs = (uint32_t *)(void *)wide;
-  for (uint32_t i = 0; i < fours; i++) {
-    const uint32_t word = nb_load_word(row + 4 * i);
+  for (uint32_t i = 0; i < words; i++) {
+    uint32_t word = 0;
+    if (4 * i + 4 <= depth) {
+      word = nb_load_word(row + 4 * i);
+    } else {
+      for (uint32_t k = depth; k-- > 4 * i;) word = word << 8 | (uint8_t)row[k];
+    }
     pairs[2 * i] = nb_sxtb16(word);
     pairs[2 * i + 1] = nb_sxtb16_high(word);
   }
-  if (words != fours) {
-    int32_t rest[4] = {0, 0, 0, 0};
-    for (uint32_t k = 0; k < depth % 4; k++) rest[k] = row[4 * fours + k];
-    pairs[2 * fours] = nb_pack_low((uint32_t)rest[0], (uint32_t)rest[2]);
-    pairs[2 * fours + 1] = nb_pack_low((uint32_t)rest[1], (uint32_t)rest[3]);
-  }
-  for (uint32_t channel = 0; channel < out_c; channel++) {
-    int32_t sum = r->bias_multiplier[2 * channel];
-    for (uint32_t i = 0; i < words; i++, weights += 4) {
-      const uint32_t word = nb_load_word(weights);
-      sum = nb_smlad(nb_sxtb16(word), pairs[2 * i], sum);
-      sum = nb_smlad(nb_sxtb16_high(word), pairs[2 * i + 1], sum);
-    }
-    if (r->fast) {
-      const int32_t shift = r->shift[channel];
-      output[channel] =
-          (int8_t)nb_requantize_fast(sum, r->bias_multiplier[2 * channel + 1],
-                                     (int32_t)((uint32_t)(2 * r->zero_point + 1) << shift), shift);
-    } else {
-      output[channel] = nb_requantize(r, channel, sum);
-    }
-  }
-  if (r->fast) nb_clamp_s8(r->minimum, r->maximum, output, out_c);
+  const struct nb_gemm call = {
+      r->bias_multiplier, r->shift, output,  0, r->zero_point, r->bias_multiplier + 2 * out_c, 0,
+      wide,               words,    weights,
+  };
+  gemm_1(&call);
+  nb_clamp_s8(r->minimum, r->maximum, output, out_c);
 }
 
 #else

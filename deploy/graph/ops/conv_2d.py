@@ -121,7 +121,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     kind = "" if requant.fast else "_any"
     macs = out_h * out_w * channels * inner
     alone = (kernel_h, kernel_w, a.stride_h, a.stride_w) == (1, 1, 1, 1) and a.folded is None
-    if alone and depth == in_c:
+    if alone and depth == in_c >= 4:  # the matrix product reads words of a pixel's values
         return Layer(
             op.index, op.kind, name, (source.index,), op.outputs,
             kernel=f"nb_conv_1x1{kind}_s8",

@@ -6,7 +6,7 @@ import numpy as np
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator, Tensor
-from deploy.graph.layer import Constant, FieldValue, Layer, inner_loop
+from deploy.graph.layer import Constant, FieldValue, Layer, Requantization, inner_loop
 from deploy.graph.numerics import (
     activation_range,
     check_activation,
@@ -143,7 +143,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         params_type="nb_depthwise_conv_params",
         params={
             **params, "rows": rows_kept, "row_stride": row_stride,
-            "function": _inner_loop(weights, a, requant.fast),
+            "function": _inner_loop(weights, a, requant),
         },
         macs=macs,
         scratch_bytes=scratch,
@@ -170,12 +170,13 @@ def _plane(
     return rows, -(-width // 2) * 2
 
 
-def _inner_loop(weights: Tensor, a: DepthwiseConv2D, fast: bool) -> str:
+def _inner_loop(weights: Tensor, a: DepthwiseConv2D, requant: Requantization) -> str:
     _, height, width, _ = weights.shape
     square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
-    if not fast or not square or (a.dilation_h, a.dilation_w) != (1, 1):
+    if not requant.fast or not square or (a.dilation_h, a.dilation_w) != (1, 1):
         return ANY_LOOP
-    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}", ANY_LOOP)
+    relu = "_relu" if requant.zero_point == -128 else ""  # one instruction an output less
+    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}{relu}", ANY_LOOP)
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

@@ -85,19 +85,20 @@ def lower(graph: Graph, op: Operator) -> Layer:
     packed = np.zeros((channels, padded), np.int8)
     packed[:, :depth] = rows
     batch = source.elements // depth
+    requant = requantization(
+        folded,
+        np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
+        convolution_multipliers(graph, op, weights, channels, axis=0),
+        out_q.zero_points[0],
+        activation_range(a.activation, out_q),
+    )
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
-        kernel="nb_fully_connected_s8",
+        kernel="nb_fully_connected_s8" if requant.fast else "nb_fully_connected_any_s8",
         params_type="nb_fully_connected_params",
         params={
             "weights": Constant(packed.reshape(-1), "weights"),
-            "requantization": requantization(
-                folded,
-                np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-                convolution_multipliers(graph, op, weights, channels, axis=0),
-                out_q.zero_points[0],
-                activation_range(a.activation, out_q),
-            ),
+            "requantization": requant,
             "batch": batch,
             "in_c": depth,
             "out_c": channels,

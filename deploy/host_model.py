@@ -1,7 +1,6 @@
 """The generated C on the host: the same sources, compiled with the host's compiler."""
 
 import ctypes
-import itertools
 import os
 import shutil
 import subprocess
@@ -123,16 +122,12 @@ class _ModelInfo(ctypes.Structure):
         ("input_count", ctypes.c_uint32),
         ("output_count", ctypes.c_uint32),
         ("layer_count", ctypes.c_uint32),
+        ("pushed_layers", ctypes.c_uint32),
         ("inputs", ctypes.POINTER(_TensorInfo)),
         ("outputs", ctypes.POINTER(_TensorInfo)),
-        ("layer_names", ctypes.POINTER(ctypes.c_char_p)),
         ("row_bytes", ctypes.c_uint32),
         ("pushed_rows", ctypes.c_uint32),
     ]
-
-
-class _Step(ctypes.Structure):
-    _fields_ = [("run", ctypes.CFUNCTYPE(None)), ("first_layer", ctypes.c_uint32)]
 
 
 _TYPES = (np.dtype(np.int8), np.dtype(np.uint8))
@@ -247,13 +242,13 @@ class HostModel:
         ctypes.memmove(address, content, plan.input.bytes)
         arena = address - plan.input.offset
         sizes = {tensor.name: tensor.bytes for tensor in plan.tensors}
-        steps = (_Step * (len(plan.layers) + 1)).in_dll(library, "nb_model_steps")
+        library.nb_model_run.restype = ctypes.c_uint32
+        library.nb_model_run.argtypes = [ctypes.c_uint32]
         found = {}
-        for step, following in itertools.pairwise(steps):
-            if not step.run:
-                break
-            step.run()
-            layer = plan.layers[following.first_layer - 1]
+        following = 0
+        while following < len(plan.layers):
+            following = library.nb_model_run(following)
+            layer = plan.layers[following - 1]
             if len(layer.outputs) == 1 and sizes.get(layer.name) == layer.outputs[0].bytes:
                 raw = ctypes.string_at(arena + layer.outputs[0].offset, layer.outputs[0].bytes)
                 found[layer.name] = np.frombuffer(raw, np.uint8)

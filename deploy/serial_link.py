@@ -193,7 +193,8 @@ class DeviceLink:
         return Inference(laps[1] - laps[0], ticks[0] if ticks else None, self._results(lines))
 
     def profile_layers(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
-        """One inference on the loaded input, layer by layer: index, name, ticks (or None)."""
+        """One inference on the loaded input, by layer or chain of layers: index of the first in
+        plan.json, number of layers, ticks (or None)."""
         lines = self.command("profile layers", timeout=timeout)
         texts = [line.removeprefix("m-layer-") for line in lines if line.startswith("m-layer-")]
         try:

@@ -75,18 +75,19 @@ def _constant_name(number: int, field: str) -> str:
     return f"nb_{number:03d}_{field}"
 
 
-def _call(layer: Layer, planned: PlannedLayer) -> str:
-    arguments = [f"&params_{planned.index:03d}"]
-    if layer.rows is not None:
-        arguments += ["first", "last"]
+def _table_entry(layer: Layer, planned: PlannedLayer) -> dict[str, str]:
+    """Where the layer's inputs, output and scratch lie, as C of its entry in nb_layers."""
     inputs = [f"(const int8_t *)(nb_arena + {extent.offset})" for extent in planned.inputs]
+    outputs = [f"(int8_t *)(nb_arena + {extent.offset})" for extent in planned.outputs]
+    assert not (layer.scratch_bytes and len(inputs) > 1)  # one place in the table for either
+    other = "0"
     if layer.input_array:
-        inputs = [f"(const int8_t *const[]){{{', '.join(inputs)}}}"]
-    arguments += inputs
-    arguments += [f"(int8_t *)(nb_arena + {extent.offset})" for extent in planned.outputs]
-    if layer.scratch_bytes:
-        arguments.append(f"nb_arena + {planned.scratch_offset}")
-    return f"{layer.kernel}({', '.join(arguments)})"
+        other = f".inputs = (const int8_t *const[]){{{', '.join(inputs)}}}"
+    elif len(inputs) > 1:
+        other = f".second = {inputs[1]}"
+    elif layer.scratch_bytes:
+        other = f"nb_arena + {planned.scratch_offset}"
+    return {"kernel": layer.kernel, "input": inputs[0], "other": other, "output": outputs[0]}
 
 
 def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> dict[str, Any]:
@@ -115,29 +116,28 @@ def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
         for number, layer in enumerate(flow.layers)
         for field, constant in layer.constants()
     ]
-    calls = [
+    streams = [segment for segment in schedule.segments if segment.batches]
+    stream_at = {segment.first: number for number, segment in enumerate(streams, 1)}
+    entries = [
         {
-            "symbol": planned.symbol,
             "comment": f"{layer.kind} -> {planned.output_shape}, {layer.macs} MACs",
-            "name": layer.name,
-            "arguments": "uint32_t first, uint32_t last" if layer.rows else "void",
-            "whole": f"0, {flow.height(number)}" if layer.rows else "",
             "params_type": layer.params_type,
             "params": f"params_{number:03d}",
             "fields": [
                 (key, _field(value, _constant_name(number, key)))
                 for key, value in _fields(flow, schedule, layer, planned).items()
             ],
-            "call": _call(layer, planned),
+            "height": flow.height(number) if layer.rows else 0,
+            "stream": stream_at.get(number, 0),
+            **_table_entry(layer, planned),
         }
         for number, (layer, planned) in enumerate(zip(flow.layers, plan.layers, strict=True))
     ]
-    streams = [segment for segment in schedule.segments if segment.batches]
     context = {
         "plan": plan,
         "constants": constants,
-        "layers": calls,
-        "segments": [(s.first, streams.index(s) if s.batches else -1) for s in schedule.segments],
+        "layers": entries,
+        "pushed_layers": max((s.last for s in streams if s.pushed), default=0),
         "streams": [
             {"layers": stream_layers(flow, segment), "planned": planned}
             for segment, planned in zip(streams, plan.streams, strict=True)

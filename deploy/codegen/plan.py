@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.errors import DeployError
+from deploy.layer_table import layer_name
 from deploy.schedule import Flow, Schedule, scratch_bytes
 
 
@@ -191,7 +192,7 @@ def make_plan(flow: Flow, schedule: Schedule) -> Plan:
         layers.append(
             PlannedLayer(
                 number, layer.operator, layer.name, layer.kind, layer.kernel,
-                f"nb_layer_{number:03d}", layer.macs,
+                layer_name(number), layer.macs,
                 list(graph.tensors[layer.outputs[0]].shape),
                 extents(layer.inputs), extents(layer.outputs),
                 others.get(number, 0), scratch_bytes(layer, batch),

@@ -19,6 +19,7 @@ from deploy.emulate.process import EmulatorProcess
 from deploy.emulate.sessions import Session, open_session
 from deploy.errors import DeployError
 from deploy.faults import explain_fault
+from deploy.layer_table import RUN, layer_functions, read_layer_table
 from deploy.serial_link import DeviceFaultError, DeviceLink
 from deploy.targets import Target
 
@@ -132,10 +133,8 @@ class QemuSession(Session):
         self._interval = interval
         self._qemu = find_qemu()
         self.emulator, self._release = qemu_version(self._qemu)
-        self._layers = sorted(
-            (name for name in self._elf.symbols if re.fullmatch(r"nb_layer_\d+", name)),
-            key=lambda name: int(name.removeprefix("nb_layer_")),
-        )
+        self._table = read_layer_table(self._elf)
+        self._layers = list(self._table.names) if self._table else layer_functions(self._elf)
         self._functions = self._elf.functions() if functions else []
         self._read_lines = 0
 
@@ -207,7 +206,7 @@ class QemuSession(Session):
         lines = [
             f"{self._elf.address(self._interval[0]):x} begin",
             f"{self._elf.address(self._interval[1]):x} end",
-            *(f"{self._elf.address(n):x} layer {i}" for i, n in enumerate(self._layers)),
+            *self._layer_markers(),
             *(f"{symbol.address:x} function {i}" for i, symbol in enumerate(self._functions)),
         ]
         markers = self._path("markers.txt")
@@ -222,6 +221,12 @@ class QemuSession(Session):
         }
         joined = ",".join(f"{k}={str(v).replace(',', ',,')}" for k, v in options.items())
         return ["-plugin", joined]
+
+    def _layer_markers(self) -> list[str]:
+        if self._table is None:
+            return [f"{self._elf.address(n):x} layer {i}" for i, n in enumerate(self._layers)]
+        table = f"{self._table.address:x} {self._table.entry_bytes} {len(self._layers)}"
+        return [f"{self._elf.address(RUN):x} table {table}"]
 
     def _start(self, arguments: Sequence[str]) -> None:
         if self._process is not None:

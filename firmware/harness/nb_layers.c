@@ -5,17 +5,14 @@
 #include "nb_text.h"
 
 void nb_profile_layers(void) {
-    for (const nb_model_step *step = nb_model_steps; step->run != 0; step++) {
+    for (uint32_t layer = nb_model.pushed_layers; layer < nb_model.layer_count;) {
         nb_port_lap_start();
-        step->run();
+        uint32_t next = nb_model_run(layer);
         uint32_t ticks = nb_port_lap_ticks();
         nb_put_text("m-layer-{");
-        nb_put_pair("index", step->first_layer);
+        nb_put_pair("index", layer);
         nb_put_text(",");
-        nb_put_pair("layers", step[1].first_layer - step->first_layer);
-        nb_put_text(",");
-        nb_put_key("name");
-        nb_put_json_string(nb_model.layer_names[step->first_layer]);
+        nb_put_pair("layers", next - layer);
         nb_put_text(",");
         if (ticks != NB_PORT_LAP_OVERFLOW && ticks != 0U) {
             nb_put_pair("ticks", ticks);
@@ -24,5 +21,6 @@ void nb_profile_layers(void) {
             nb_put_text("null"); /* the counter stood still, or was too short */
         }
         nb_put_line("}");
+        layer = next;
     }
 }

@@ -1,12 +1,13 @@
 /* The kernels: int8 tensors in NHWC order, batch 1, constants prepared by the compiler.
  *
- * A kernel gets a const struct with everything that is known at compile time, then its input(s),
- * its output and, where it needs one, a scratch buffer aligned to 4 bytes. The struct's comment
- * says how many bytes. Results equal the TensorFlow Lite Micro reference kernels in every byte.
+ * A kernel gets a layer: a const struct with everything that is known at compile time, its
+ * input(s), its output and, where it needs one, a scratch buffer aligned to 4 bytes. The comment on
+ * the parameters says how many bytes. Results equal the TensorFlow Lite Micro reference kernels in
+ * every byte.
  *
- * Kernels with `first` and `last` compute the output rows first..last - 1 only, and keep maps in
- * rings of rows (nb_ring): so the same kernel makes a whole map at once, or a few rows of it as
- * soon as the input rows that they need are there.
+ * Kernels whose parameters have rings (nb_ring) compute the output rows first..last - 1 only: so
+ * the same kernel makes a whole map at once, or a few rows of it as soon as the input rows that
+ * they need are there. The others make everything, whatever `first` and `last` say.
  */
 #ifndef NB_KERNELS_H
 #define NB_KERNELS_H
@@ -24,6 +25,27 @@ extern "C" {
 #define NB_INNER_LOOP(fast, portable) fast
 #else
 #define NB_INNER_LOOP(fast, portable) portable
+#endif
+
+/* A layer of a model. One type for all kernels: a model is a table of layers, not a list of calls,
+ * which would take twice the flash. */
+typedef struct nb_layer nb_layer;
+typedef void nb_kernel(const nb_layer *layer, uint32_t first, uint32_t last);
+struct nb_layer {
+  nb_kernel *kernel;
+  const void *params; /* the kernel's own struct */
+  const int8_t *input;
+  union {
+    void *scratch;
+    const int8_t *second;        /* the other of two inputs */
+    const int8_t *const *inputs; /* of any number of inputs */
+  };
+  int8_t *output;
+  uint16_t height; /* output rows, of kernels that can compute some of them */
+  uint8_t stream;  /* the number of the stream that begins here, from 1 on; 0: none does */
+};
+#ifdef __arm__ /* what the emulator's counter divides addresses by */
+_Static_assert(sizeof(nb_layer) == 24, "deploy/layer_table.py: _ENTRY_BYTES");
 #endif
 
 /* Bias, requantization and clamp of every output channel, fused into the kernels.
@@ -71,10 +93,8 @@ typedef struct {
   uint16_t in_c, out_c;
   nb_ring in, out;
 } nb_conv_1x1_params;
-void nb_conv_1x1_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
-                    const int8_t *input, int8_t *output, void *scratch);
-void nb_conv_1x1_any_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
-                        const int8_t *input, int8_t *output, void *scratch);
+nb_kernel nb_conv_1x1_s8;
+nb_kernel nb_conv_1x1_any_s8;
 
 /* Scratch: 12 * K, K = kernel_h * kernel_w * in_c rounded up to 4; none for the grouped kernel.
  * Weights: [out_c][K], K padded with zeros; for the grouped kernel with group_c for in_c.
@@ -91,12 +111,9 @@ typedef struct {
   uint16_t pad_top, pad_left;
   nb_ring in, out;
 } nb_conv_params;
-void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                int8_t *output, void *scratch);
-void nb_conv_any_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                    int8_t *output, void *scratch);
-void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
-                        const int8_t *input, int8_t *output);
+nb_kernel nb_conv_s8;
+nb_kernel nb_conv_any_s8;
+nb_kernel nb_conv_grouped_s8;
 
 /* Weights: [out_c][kernel_h * kernel_w].
  *
@@ -131,10 +148,8 @@ typedef struct {
   nb_ring in, out;
   nb_depthwise_function function;
 } nb_depthwise_conv_params;
-void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uint32_t last,
-                          const int8_t *input, int8_t *output, void *scratch);
-void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, uint32_t first,
-                                     uint32_t last, const int8_t *input, int8_t *output);
+nb_kernel nb_depthwise_conv_s8;
+nb_kernel nb_depthwise_conv_multiplier_s8;
 
 /* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. nb_fully_connected_s8
  * needs a requantization that is `fast`; nb_fully_connected_any_s8 neither that nor scratch. */
@@ -144,10 +159,8 @@ typedef struct {
   uint32_t batch;
   uint16_t in_c, out_c;
 } nb_fully_connected_params;
-void nb_fully_connected_s8(const nb_fully_connected_params *p, const int8_t *input, int8_t *output,
-                           void *scratch);
-void nb_fully_connected_any_s8(const nb_fully_connected_params *p, const int8_t *input,
-                               int8_t *output, void *scratch);
+nb_kernel nb_fully_connected_s8;
+nb_kernel nb_fully_connected_any_s8;
 
 /* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output
  * may be either input's memory, or start before it. */
@@ -159,8 +172,7 @@ typedef struct {
   int16_t minimum, maximum;
   nb_ring in[2], out;
 } nb_add_params;
-void nb_add_s8(const nb_add_params *p, uint32_t first, uint32_t last, const int8_t *input0,
-               const int8_t *input1, int8_t *output);
+nb_kernel nb_add_s8;
 
 /* Mean over all pixels of every channel; the output may be the input's memory. */
 typedef struct {
@@ -170,7 +182,7 @@ typedef struct {
   int16_t shift;      /* right shift; negative: left shift before multiplying */
   int16_t zero_point;
 } nb_mean_params;
-void nb_mean_s8(const nb_mean_params *p, const int8_t *input, int8_t *output);
+nb_kernel nb_mean_s8;
 
 typedef struct {
   uint16_t in_h, in_w, channels;
@@ -180,10 +192,8 @@ typedef struct {
   int16_t minimum, maximum;
   nb_ring in, out;
 } nb_pool_params;
-void nb_average_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last,
-                        const int8_t *input, int8_t *output);
-void nb_max_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                    int8_t *output);
+nb_kernel nb_average_pool_s8;
+nb_kernel nb_max_pool_s8;
 
 /* Shapes without the batch: rows, columns, channels. */
 typedef struct {
@@ -191,8 +201,7 @@ typedef struct {
   int16_t value;
   nb_ring in, out;
 } nb_pad_params;
-void nb_pad_s8(const nb_pad_params *p, uint32_t first, uint32_t last, const int8_t *input,
-               int8_t *output);
+nb_kernel nb_pad_s8;
 
 /* Every byte is replaced by an entry of a table: activations, changes of scale, arithmetic with one
  * constant number. The output may be the input's memory, or start before it. */
@@ -201,8 +210,7 @@ typedef struct {
   uint32_t row;        /* elements a row */
   nb_ring in, out;
 } nb_lookup_params;
-void nb_lookup_s8(const nb_lookup_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                  int8_t *output);
+nb_kernel nb_lookup_s8;
 
 /* Arithmetic on two operands. Index 0 and 1: the operands, 2: the result. */
 typedef struct nb_elementwise nb_elementwise;
@@ -226,8 +234,7 @@ typedef struct {
   uint32_t row; /* elements a row */
   nb_ring in[2], out;
 } nb_elementwise_params;
-void nb_elementwise_s8(const nb_elementwise_params *p, uint32_t first, uint32_t last,
-                       const int8_t *input0, const int8_t *input1, int8_t *output);
+nb_kernel nb_elementwise_s8;
 
 /* One operand is a constant with fewer elements, or as many. The output may be the input's memory,
  * or start before it. */
@@ -239,8 +246,7 @@ typedef struct {
   uint32_t shape[5], step[5];   /* of a row: output sizes; elements of the constant, 0: broadcast */
   nb_ring in, out;
 } nb_elementwise_constant_params;
-void nb_elementwise_constant_s8(const nb_elementwise_constant_params *p, uint32_t first,
-                                uint32_t last, const int8_t *input, int8_t *output);
+nb_kernel nb_elementwise_constant_s8;
 
 /* Operands of different shapes. The output may be the memory of an operand that has as many
  * elements, or start before it. */
@@ -249,8 +255,7 @@ typedef struct {
   uint32_t shape[6];   /* of the output */
   uint32_t step[2][6]; /* elements of an operand from one index to the next; 0: broadcast */
 } nb_elementwise_broadcast_params;
-void nb_elementwise_broadcast_s8(const nb_elementwise_broadcast_params *p, const int8_t *input0,
-                                 const int8_t *input1, int8_t *output);
+nb_kernel nb_elementwise_broadcast_s8;
 
 /* Elements in another order, or some of them: TRANSPOSE, STRIDED_SLICE. */
 typedef struct {
@@ -258,22 +263,21 @@ typedef struct {
   uint32_t shape[6]; /* of the output */
   int32_t step[6];   /* input elements from one index to the next */
 } nb_gather_params;
-void nb_gather_s8(const nb_gather_params *p, const int8_t *input, int8_t *output);
+nb_kernel nb_gather_s8;
 
 /* Inputs one behind the other: `blocks` times a run of each. */
 typedef struct {
   const uint32_t *runs; /* [inputs]: elements of each input in a block */
   uint32_t inputs, blocks;
 } nb_concatenation_params;
-void nb_concatenation_s8(const nb_concatenation_params *p, const int8_t *const inputs[],
-                         int8_t *output);
+nb_kernel nb_concatenation_s8;
 
 /* Output row y is input row places[y], column x of it is column places[out_h + x]. */
 typedef struct {
   const uint16_t *places;
   uint16_t in_w, channels, out_h, out_w;
 } nb_resize_nearest_params;
-void nb_resize_nearest_s8(const nb_resize_nearest_params *p, const int8_t *input, int8_t *output);
+nb_kernel nb_resize_nearest_s8;
 
 /* For output row y, and with out_h + x for column x: lies between the input's row lower[] and
  * upper[], fraction[] 1024ths behind the first. */
@@ -282,15 +286,14 @@ typedef struct {
   const int16_t *fraction; /* -1023..1023 */
   uint16_t in_w, channels, out_h, out_w;
 } nb_resize_bilinear_params;
-void nb_resize_bilinear_s8(const nb_resize_bilinear_params *p, const int8_t *input,
-                           int8_t *output);
+nb_kernel nb_resize_bilinear_s8;
 
 /* The output may be the input's memory. */
 typedef struct {
   const int32_t *exponentials; /* [256]: exp of minus i input steps, Q0.31 */
   uint32_t rows, depth;
 } nb_softmax_params;
-void nb_softmax_s8(const nb_softmax_params *p, const int8_t *input, int8_t *output);
+nb_kernel nb_softmax_s8;
 
 #ifdef __cplusplus
 }

@@ -33,23 +33,19 @@ typedef struct {
   uint32_t input_count;
   uint32_t output_count;
   uint32_t layer_count;
+  uint32_t pushed_layers; /* the first ones, which nb_push_row runs: see pushed_rows */
   const nb_tensor_info *inputs;
   const nb_tensor_info *outputs;
-  const char *const *layer_names; /* layer i is the function nb_layer_iii */
   uint32_t row_bytes;   /* of input 0, for nb_push_row */
   uint32_t pushed_rows; /* rows to push before nb_model_invoke; 0: input 0 lies in RAM as a whole */
 } nb_model_info;
 
 extern const nb_model_info nb_model;
 
-/* What nb_model_invoke does, in its order: a whole layer, or a chain of layers that takes turns row
- * by row. The last entry has run == 0 and first_layer == nb_model.layer_count. */
-typedef struct {
-  void (*run)(void);
-  uint32_t first_layer; /* index into nb_model.layer_names */
-} nb_model_step;
-
-extern const nb_model_step nb_model_steps[];
+/* One step of nb_model_invoke: runs `layer` as a whole, or the chain of layers that begins with it
+ * and takes turns row by row. Returns the layer of the next step; nb_model.layer_count after the
+ * last one. The first step's is nb_model.pushed_layers. */
+uint32_t nb_model_run(uint32_t layer);
 
 /* Where to write input `index` before nb_model_invoke; its bytes may be overwritten by it. Of a
  * model with pushed_rows: where to write the next row. */

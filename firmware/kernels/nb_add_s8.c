@@ -78,8 +78,11 @@ static void add(const nb_add_params *p, uint32_t elements, const int8_t *input0,
   for (; i < elements; i++) output[i] = add_one(p, input0[i], input1[i]);
 }
 
-void nb_add_s8(const nb_add_params *p, uint32_t first, uint32_t last, const int8_t *input0,
-               const int8_t *input1, int8_t *output) {
+void nb_add_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_add_params *p = layer->params;
+  const int8_t *input0 = layer->input;
+  const int8_t *input1 = layer->second;
+  int8_t *output = layer->output;
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->in[0], y, last);
     run = nb_ring_run(p->in[1], y, y + run);

@@ -10,8 +10,10 @@ static int32_t average(const nb_pool_params *p, const int8_t *input, nb_pool_win
   return (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
 }
 
-void nb_average_pool_s8(const nb_pool_params *p, uint32_t first, uint32_t last,
-                        const int8_t *input, int8_t *output) {
+void nb_average_pool_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_pool_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   for (uint32_t y = first; y < last; y++) {
     int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->channels;
     for (uint32_t x = 0; x < p->out_w; x++) {

@@ -18,9 +18,10 @@ static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t 
   }
 }
 
-void nb_conv_1x1_any_s8(const nb_conv_1x1_params *p, uint32_t first, uint32_t last,
-                        const int8_t *input, int8_t *output, void *scratch) {
-  (void)scratch;
+void nb_conv_1x1_any_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_conv_1x1_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->out, y, y + nb_ring_run(p->in, y, last));
     multiply(p, run * p->width, input + nb_ring_place(p->in, y) * p->width * p->in_c,

@@ -1,8 +1,11 @@
 /* Convolution with any kernel in portable C and with any requantization. */
 #include "nb_conv_gather.h"
 
-void nb_conv_any_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                    int8_t *output, void *scratch) {
+void nb_conv_any_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  void *scratch = layer->scratch;
   const uint32_t depth = (uint32_t)p->kernel_h * p->kernel_w * p->in_c;
   const uint32_t row = (depth + 3u) & ~3u;
   int8_t *patch = scratch;

@@ -20,8 +20,10 @@ static int32_t accumulate(const nb_conv_params *p, const int8_t *input, int32_t 
   return sum;
 }
 
-void nb_conv_grouped_s8(const nb_conv_params *p, uint32_t first, uint32_t last,
-                        const int8_t *input, int8_t *output) {
+void nb_conv_grouped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   const uint32_t filters = p->out_c / (p->in_c / p->group_c);
   const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->group_c + 3u) & ~3u;
   for (uint32_t y = first; y < last; y++) {

@@ -35,8 +35,11 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
   }
 }
 
-void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                int8_t *output, void *scratch) {
+void nb_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  void *scratch = layer->scratch;
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->out, y, last);
     convolve(p, y * p->out_w, (y + run) * p->out_w, input,
@@ -45,8 +48,7 @@ void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const in
 }
 
 #else
-void nb_conv_s8(const nb_conv_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                int8_t *output, void *scratch) {
-  nb_conv_any_s8(p, first, last, input, output, scratch);
+void nb_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  nb_conv_any_s8(layer, first, last);
 }
 #endif

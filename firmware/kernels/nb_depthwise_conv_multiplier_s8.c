@@ -19,8 +19,10 @@ static int32_t accumulate(const nb_depthwise_conv_params *p, const int8_t *input
   return sum;
 }
 
-void nb_depthwise_conv_multiplier_s8(const nb_depthwise_conv_params *p, uint32_t first,
-                                     uint32_t last, const int8_t *input, int8_t *output) {
+void nb_depthwise_conv_multiplier_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_depthwise_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   const uint32_t multiplier = p->out_c / p->in_c;
   const uint32_t taps = (uint32_t)p->kernel_h * p->kernel_w;
   for (uint32_t y = first; y < last; y++) {

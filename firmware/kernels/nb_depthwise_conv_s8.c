@@ -44,8 +44,8 @@ static void copy_rows(const nb_depthwise_conv_params *p, const int8_t *input, ui
 }
 
 /* Copies the input rows y..end - 1, or padding, of `count` channels into the planes, from `row` of
- * the first plane on. */
-static void fill(const nb_depthwise_conv_params *p, const int8_t *input, int32_t y, int32_t end,
+ * the first plane on. Not inlined: its frame would lie below those of the inner loops. */
+static __attribute__((noinline)) void fill(const nb_depthwise_conv_params *p, const int8_t *input, int32_t y, int32_t end,
                  uint32_t count, int16_t *row) {
   const int32_t bottom = end < p->in_h ? end : p->in_h;
   while (y < end) {
@@ -68,8 +68,11 @@ static void move_up(int16_t *plane, uint32_t from, uint32_t count) {
   for (uint32_t i = 0; i < count; i += 2) nb_store_word(plane + i, nb_load_word(plane + from + i));
 }
 
-void nb_depthwise_conv_s8(const nb_depthwise_conv_params *p, uint32_t first, uint32_t last,
-                          const int8_t *input, int8_t *output, void *scratch) {
+void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_depthwise_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  void *scratch = layer->scratch;
   int16_t *planes = scratch;
   const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;

@@ -9,8 +9,12 @@ static uint32_t offset_of(const uint32_t *index, const uint32_t *step) {
   return offset;
 }
 
-void nb_elementwise_broadcast_s8(const nb_elementwise_broadcast_params *p, const int8_t *input0,
-                                 const int8_t *input1, int8_t *output) {
+void nb_elementwise_broadcast_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_elementwise_broadcast_params *p = layer->params;
+  const int8_t *input0 = layer->input;
+  const int8_t *input1 = layer->second;
+  int8_t *output = layer->output;
+  (void)first, (void)last;
   const uint32_t count = p->shape[AXES - 1];
   uint32_t index[AXES - 1] = {0};
   for (;;) {

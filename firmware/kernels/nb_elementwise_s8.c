@@ -1,8 +1,11 @@
 /* Walks over two operands of one shape, or over one and a constant, for ADD, SUB and MUL. */
 #include "nb_arithmetic.h"
 
-void nb_elementwise_s8(const nb_elementwise_params *p, uint32_t first, uint32_t last,
-                       const int8_t *input0, const int8_t *input1, int8_t *output) {
+void nb_elementwise_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_elementwise_params *p = layer->params;
+  const int8_t *input0 = layer->input;
+  const int8_t *input1 = layer->second;
+  int8_t *output = layer->output;
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->in[0], y, last);
     run = nb_ring_run(p->in[1], y, y + run);
@@ -24,8 +27,10 @@ static void run_with(const nb_elementwise_constant_params *p, const int8_t *cons
   }
 }
 
-void nb_elementwise_constant_s8(const nb_elementwise_constant_params *p, uint32_t first,
-                                uint32_t last, const int8_t *input, int8_t *output) {
+void nb_elementwise_constant_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_elementwise_constant_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   const uint32_t *n = p->shape, *s = p->step;
   const uint32_t row = n[0] * n[1] * n[2] * n[3] * n[4];
   for (uint32_t y = first; y < last; y++) {

@@ -1,13 +1,17 @@
 /* Fully connected layer. */
 #include "nb_gemm_s8.h"
 
-void nb_fully_connected_s8(const nb_fully_connected_params *p, const int8_t *input, int8_t *output,
-                           void *scratch) {
+void nb_fully_connected_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
 #ifdef NB_DSP
+  const nb_fully_connected_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  (void)first, (void)last;
   for (uint32_t item = 0; item < p->batch; item++, input += p->in_c, output += p->out_c) {
-    nb_gemm_1_pixel(p->weights, &p->requantization, input, p->in_c, p->out_c, scratch, output);
+    nb_gemm_1_pixel(p->weights, &p->requantization, input, p->in_c, p->out_c, layer->scratch,
+                    output);
   }
 #else
-  nb_fully_connected_any_s8(p, input, output, scratch);
+  nb_fully_connected_any_s8(layer, first, last);
 #endif
 }

@@ -3,7 +3,11 @@
 
 #define AXES 6
 
-void nb_gather_s8(const nb_gather_params *p, const int8_t *input, int8_t *output) {
+void nb_gather_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_gather_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  (void)first, (void)last;
   const uint32_t count = p->shape[AXES - 1];
   const int32_t inner = p->step[AXES - 1];
   uint32_t index[AXES - 1] = {0};

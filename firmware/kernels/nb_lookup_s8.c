@@ -13,8 +13,10 @@ static void look_up(const int8_t *table, uint32_t count, const int8_t *input, in
   for (; count != 0; count--) *output++ = table[(uint8_t)*input++];
 }
 
-void nb_lookup_s8(const nb_lookup_params *p, uint32_t first, uint32_t last, const int8_t *input,
-                  int8_t *output) {
+void nb_lookup_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_lookup_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->in, y, last);
     run = nb_ring_run(p->out, y, y + run);

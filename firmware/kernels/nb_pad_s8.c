@@ -1,8 +1,10 @@
 /* Padding with a constant around rows, columns and channels. */
 #include "nb_arithmetic.h"
 
-void nb_pad_s8(const nb_pad_params *p, uint32_t first, uint32_t last, const int8_t *input,
-               int8_t *output) {
+void nb_pad_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_pad_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
   for (uint32_t y = first; y < last; y++) {
     const uint32_t source = y - p->before[0]; /* wraps above the input's top */
     int8_t *target =

@@ -8,8 +8,11 @@ static int8_t rounded(int32_t value) {
   return (int8_t)((value + (value > 0 ? 1 << 19 : -(1 << 19))) / (1 << 20));
 }
 
-void nb_resize_bilinear_s8(const nb_resize_bilinear_params *p, const int8_t *input,
-                           int8_t *output) {
+void nb_resize_bilinear_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_resize_bilinear_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  (void)first, (void)last;
   const uint32_t row = (uint32_t)p->in_w * p->channels;
   for (uint32_t y = 0; y < p->out_h; y++) {
     const int8_t *above = input + p->lower[y] * row;

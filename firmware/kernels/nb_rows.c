@@ -3,30 +3,49 @@
 
 #include <string.h>
 
-void nb_rows_start(uint16_t *done, uint32_t count, uint16_t rows) {
-  done[0] = rows;
-  for (uint32_t i = 1; i <= count; i++) done[i] = 0;
+#ifdef __thumb__
+/* On the stack the layer lies right behind the kernel's return address: reports of faults find it
+ * there. The first instruction that reads memory reads the layer. */
+__attribute__((naked)) void nb_layer_run(const nb_layer *layer, uint32_t first, uint32_t last) {
+  (void)layer, (void)first, (void)last; /* in r0-r2 */
+  __asm__ volatile(
+      "ldr r3, [r0]\n"
+      "push {r0, lr}\n"
+      "blx r3\n"
+      "pop {r0, pc}\n");
+}
+#else
+void nb_layer_run(const nb_layer *layer, uint32_t first, uint32_t last) {
+  layer->kernel(layer, first, last);
+}
+#endif
+
+void nb_rows_start(const nb_stream *stream, uint16_t rows) {
+  stream->done[0] = rows;
+  for (uint32_t i = 1; i <= stream->count; i++) stream->done[i] = 0;
 }
 
 void nb_rows_copy(void *to, const void *row, uint32_t bytes) {
   if (to != row) memcpy(to, row, bytes);
 }
 
-void nb_rows_run(const nb_rows_layer *layers, uint32_t count, uint16_t *done) {
+void nb_rows_run(const nb_layer *layers, const nb_stream *stream) {
+  uint16_t *done = stream->done;
   /* No layer from `i` on can go on: only those that read what a layer has made become able to. */
-  for (uint32_t i = count; i != 0;) {
-    const nb_rows_layer *layer = &layers[i - 1];
+  for (uint32_t i = stream->count; i != 0;) {
+    const nb_rows_layer *rows = &stream->layers[i - 1];
+    const uint32_t height = layers[i - 1].height;
     const uint32_t first = done[i];
-    uint32_t last = first + layer->batch;
-    if (last > layer->height) last = layer->height;
-    int32_t needed = (int32_t)((last - 1) * layer->stride) + layer->reach;
-    if (needed > layer->input_height) needed = layer->input_height;
-    if (first == last || done[layer->sources[0]] < needed || done[layer->sources[1]] < needed) {
+    uint32_t last = first + rows->batch;
+    if (last > height) last = height;
+    int32_t needed = (int32_t)((last - 1) * rows->stride) + rows->reach;
+    if (needed > rows->input_height) needed = rows->input_height;
+    if (first == last || done[rows->sources[0]] < needed || done[rows->sources[1]] < needed) {
       i--;
       continue;
     }
-    layer->run(first, last);
+    nb_layer_run(&layers[i - 1], first, last);
     done[i] = (uint16_t)last;
-    i = layer->restart;
+    i = rows->restart;
   }
 }

@@ -30,7 +30,11 @@ static int32_t leading_zeros(uint32_t x) {
   return count;
 }
 
-void nb_softmax_s8(const nb_softmax_params *p, const int8_t *input, int8_t *output) {
+void nb_softmax_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_softmax_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  (void)first, (void)last;
   for (uint32_t row = 0; row < p->rows; row++) {
     int32_t maximum = -128;
     int32_t sum = 0; /* Q12.19 */

@@ -51,7 +51,9 @@ tflite::MicroInterpreter *start() {
 
 extern "C" {
 
-const nb_model_step nb_model_steps[] = {{nullptr, 0}};  // no layers of ours to time
+uint32_t nb_model_run(uint32_t layer) {
+  return layer;  // no layers of ours to time: layer_count is 0
+}
 
 void *nb_model_input(uint32_t index) {
   return start()->input(index)->data.raw;

@@ -127,9 +127,9 @@ def prepare(number: int, data: bytes, place: Path, rng: np.random.Generator, **o
     (place / "items.bin").write_bytes(np.concatenate(items, axis=1).tobytes())
     (place / "wanted.bin").write_bytes(_expected(data, place, inputs))
     text = (place / "model.h").read_text() + (place / "model.c").read_text()
-    names = set(re.findall(r"\bnb_(?:layer_)?\d{3}\w*", text))
+    names = set(re.findall(r"\bnb_\d{3}\w*", text))
     names |= {"nb_model", "nb_model_input", "nb_model_output", "nb_model_invoke", "nb_arena"}
-    names |= {"nb_model_steps", "nb_push_row"}
+    names |= {"nb_model_run", "nb_push_row"}
     lines = [f"#define {name} {name}_of_{number}" for name in sorted(names)]
     lines += ['#include "model_weights.c"', '#include "model.c"', '#include "check.h"']
     for what in ("items", "wanted"):

@@ -2,9 +2,10 @@
  *
  *   -plugin file=nb_count.so,markers=FILE,out=FILE,wait_states=N[,limit=N]
  *
- * `markers` has one line a marker, "<hex address> begin", "... end", "... layer <index>" or
- * "... function <index>", taken from the firmware's symbols. Each time `end` is reached, one JSON line goes to `out`: what ran
- * from `begin` on, `end` not included.
+ * `markers` has one line a marker, "<hex address> begin", "... end", "... function <index>",
+ * "... layer <index>" or "... table <hex address> <bytes> <layers>", taken from the firmware's
+ * symbols. Each time `end` is reached, one JSON line goes to `out`: what ran from `begin` on, `end`
+ * not included.
  *
  * How it counts: QEMU hands over each block of guest code once, when it translates it. The block
  * is cut into runs: a run begins at the block's start and at each marker. The first instruction of
@@ -13,9 +14,11 @@
  * One kind of callback is used, with one signature in every version of the interface, because the
  * inline counters changed between QEMU 8 and 9. An instruction that a condition skips is counted.
  *
- * How layers are told apart: a layer's function is entered at its marker and left when control
- * comes back to the instruction behind the call. What it calls counts as its own, except another
- * layer. What is in no layer is reported as `outside`. The sum of all is the total.
+ * How layers are told apart: a layer is entered at its marker and left when control comes back to
+ * the instruction behind the call. What it calls counts as its own, except another layer. What is
+ * in no layer is reported as `outside`. The sum of all is the total. The marker is the layer's own
+ * function; or, of all layers, the function that runs them: at "table" which it is follows from
+ * the address that the marked instruction reads, an entry of a table with so many bytes each.
  *
  * Functions, where they are marked, count what lies between their address and the next marked one:
  * their own instructions, not those of what they call. */
@@ -30,7 +33,7 @@
 #define NB_MOST_MARKERS 8192
 #define NB_MOST_DEPTH 64
 
-enum nb_marker_kind { NB_NONE, NB_BEGIN, NB_END, NB_LAYER, NB_FUNCTION };
+enum nb_marker_kind { NB_NONE, NB_BEGIN, NB_END, NB_LAYER, NB_TABLE, NB_FUNCTION };
 
 struct nb_marker {
     uint64_t address;
@@ -67,6 +70,12 @@ static uint64_t limit;    /* of it; 0: none */
 
 static bool recording;
 static const struct nb_run *previous;
+static struct {
+    uint64_t address;
+    uint64_t entry; /* bytes; 0: no table */
+    uint64_t count;
+} table;
+static const struct nb_run *unknown; /* has entered a layer and not yet read which */
 static struct {
     int slot;
     uint64_t back; /* where control returns to when the layer is left */
@@ -129,7 +138,8 @@ static void write_list(const char *name, const struct nb_count *list, int count)
 
 static void write_counts(void) {
     struct nb_count total = {0};
-    for (int i = 0; i <= marker_count; i++) {
+    int layers = table.entry > 0 ? (int)table.count : marker_count;
+    for (int i = 0; i <= layers; i++) {
         total.instructions += counts[i].instructions;
         total.cycles += counts[i].cycles;
         total.taken += counts[i].taken;
@@ -138,7 +148,7 @@ static void write_counts(void) {
     }
     fprintf(out, "{\"branches_taken\":%" PRIu64 ",\"outside\":{", total.taken);
     write_count(&counts[0]);
-    write_list("layers", counts + 1, marker_count);
+    write_list("layers", counts + 1, layers);
     write_list("functions", functions, marker_count);
     fprintf(out, ",");
     write_count(&total);
@@ -159,7 +169,6 @@ static void enter_layer(int layer) {
         stack[depth++].back = UINT64_MAX; /* until `end` */
     }
     stack[depth - 1].slot = layer + 1;
-    counts[layer + 1].calls++;
 }
 
 static void add_refill(struct nb_count *count) {
@@ -174,9 +183,33 @@ static void add_run(struct nb_count *count, const struct nb_run *run) {
     count->stored += run->stored;
 }
 
+/* The run that entered a layer has read its entry in the table. */
+static void on_read(unsigned int vcpu, qemu_plugin_meminfo_t info, uint64_t address,
+                    void *userdata) {
+    (void)vcpu;
+    (void)info;
+    if (unknown == NULL || unknown != userdata) {
+        return;
+    }
+    uint64_t index = address < table.address ? table.count : (address - table.address) / table.entry;
+    if (index >= table.count) {
+        fprintf(stderr, "nb_count: 0x%" PRIx64 " is no entry of the layers' table\n", address);
+        abort();
+    }
+    struct nb_count *count = &counts[index + 1];
+    stack[depth - 1].slot = (int)index + 1;
+    count->calls++;
+    add_run(count, unknown);
+    unknown = NULL;
+}
+
 static void on_run(unsigned int vcpu, void *userdata) {
     const struct nb_run *run = userdata;
     (void)vcpu;
+    if (unknown != NULL) {
+        fprintf(stderr, "nb_count: a layer was entered and its entry not read\n");
+        abort();
+    }
     if (recording) {
         if (previous->end != run->start) {
             add_refill(current());
@@ -206,6 +239,13 @@ static void on_run(unsigned int vcpu, void *userdata) {
         case NB_LAYER:
             if (recording) {
                 enter_layer(run->marker->layer);
+                counts[run->marker->layer + 1].calls++;
+            }
+            break;
+        case NB_TABLE:
+            if (recording) {
+                enter_layer(-1);
+                unknown = run;
             }
             break;
         case NB_FUNCTION:
@@ -217,7 +257,9 @@ static void on_run(unsigned int vcpu, void *userdata) {
         }
     }
     if (recording) {
-        add_run(current(), run);
+        if (unknown == NULL) {
+            add_run(current(), run);
+        }
         if (run->function >= 0) {
             add_run(&functions[run->function], run);
         }
@@ -265,6 +307,10 @@ static void translate(struct qemu_plugin_tb *tb) {
         if (run == NULL || marker != NULL) {
             run = new_run(address, marker);
             qemu_plugin_register_vcpu_insn_exec_cb(insn, on_run, QEMU_PLUGIN_CB_NO_REGS, run);
+            if (marker != NULL && marker->kind == NB_TABLE) {
+                qemu_plugin_register_vcpu_mem_cb(insn, on_read, QEMU_PLUGIN_CB_NO_REGS,
+                                                 QEMU_PLUGIN_MEM_RW, run);
+            }
         }
         struct nb_instruction instruction = decode(insn);
         run->instructions++;
@@ -331,6 +377,11 @@ static bool read_markers(const char *path) {
         } else if (strcmp(word, "layer") == 0 && fscanf(file, "%d", &marker->layer) == 1 &&
                    marker->layer >= 0 && marker->layer < NB_MOST_MARKERS) {
             marker->kind = NB_LAYER;
+        } else if (strcmp(word, "table") == 0 && table.entry == 0 &&
+                   fscanf(file, "%" SCNx64 " %" SCNu64 " %" SCNu64, &table.address, &table.entry,
+                          &table.count) == 3 &&
+                   table.entry > 0 && table.count <= NB_MOST_MARKERS) {
+            marker->kind = NB_TABLE;
         } else if (strcmp(word, "function") == 0 && fscanf(file, "%d", &marker->function) == 1 &&
                    marker->function >= 0 && marker->function < NB_MOST_MARKERS) {
             marker->kind = NB_FUNCTION;

@@ -6,7 +6,7 @@
 
 #define NB_FRAME_WORDS 8U  /* r0-r3, r12, lr, pc, xpsr as the core stacked them */
 #define NB_SAVED_WORDS 8U  /* r4-r11 */
-#define NB_TRACE_WORDS 48U /* of the stack: return addresses are among them */
+#define NB_TRACE_WORDS 160U /* of the stack: more than the frames of a kernel, for its layer */
 
 #define NB_REPORT_BYTES 512
 #define NB_STRINGIFY(x) #x

@@ -9,8 +9,8 @@ each such read: so the difference of two counts is exact, however Renode cuts it
 import contextlib
 import os
 import re
-import select
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,8 @@ from deploy.targets import Target
 COUNTING = "renode-executed-instructions"
 
 _OLDEST = (1, 15)
-_ANSWER_SECONDS = 300.0  # Renode takes a thread's turn a byte, which a busy machine grants late
+_ANSWER_SECONDS = 300.0  # of a busy machine
+_PORT_TRIES = 3
 _MARKS = ("begin", "end")
 _MONITOR_NUMBER = re.compile(r"^0x([0-9A-F]{16})\s*$", re.MULTILINE)
 _INSTALL = (
@@ -61,50 +62,59 @@ def find_renode() -> str:
     raise DeployError(f"renode is not installed; {_INSTALL}")
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class _Uart:
-    """Byte stream to the pseudo-terminal that Renode connects to the board's UART.
+    """Byte stream to the socket that Renode connects to the board's UART.
+
+    Not a pseudo-terminal: Renode hands each byte of one to another thread, which takes ten times
+    as long on a busy machine.
 
     ``on_silence`` is called where a read gave nothing.
     """
 
-    def __init__(self, path: Path, renode: EmulatorProcess, name: str) -> None:
-        import termios  # not on Windows
-
+    def __init__(self, connection: socket.socket, renode: EmulatorProcess, name: str) -> None:
         self.name = name
         self.on_silence: Callable[[], None] | None = None
         self._renode = renode
-        self._file = os.open(path, os.O_RDWR | os.O_NOCTTY)
-        # Every attribute set: where Renode has no terminal of its own, it opens this one with
-        # whatever attributes happen to be in memory.
-        attributes = termios.tcgetattr(self._file)
-        attributes[:6] = [
-            0, 0, termios.CS8 | termios.CREAD | termios.CLOCAL, 0, termios.B115200,
-            termios.B115200,
-        ]  # fmt: skip
-        attributes[6][termios.VMIN], attributes[6][termios.VTIME] = 1, 0
-        termios.tcsetattr(self._file, termios.TCSANOW, attributes)
+        self._socket = connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read(self, timeout: float) -> bytes:
-        ready, _, _ = select.select([self._file], [], [], timeout)
-        if ready:
-            with contextlib.suppress(OSError):  # the other end has closed: say why below
-                return os.read(self._file, 65536)
-        self._renode.check()
-        if self.on_silence is not None:
-            self.on_silence()
-        return b""
+        self._socket.settimeout(max(timeout, 1e-3))
+        try:
+            if data := self._socket.recv(65536):
+                return data
+        except TimeoutError:
+            self._renode.check()
+            if self.on_silence is not None:
+                self.on_silence()
+            return b""
+        except OSError as error:
+            raise self._gone(error.strerror) from error
+        raise self._gone("closed")
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
+        self._socket.settimeout(_ANSWER_SECONDS)
         try:
-            while view:
-                view = view[os.write(self._file, view) :]
+            self._socket.sendall(data)
         except OSError as error:
+            raise self._gone(error.strerror) from error
+
+    def _gone(self, why: str | None) -> DeployError:
+        tail = self._renode.log_tail()  # waits for the end of a process that is ending
+        try:
             self._renode.check()
-            raise DeployError(f"{self.name}: the UART has gone ({error.strerror})") from error
+        except DeployError as ended:
+            return ended
+        return DeployError(f"{self.name}: the UART has gone ({why}): {tail}")
 
     def close(self) -> None:
-        os.close(self._file)
+        self._socket.close()
 
 
 class RenodeSession(Session):
@@ -171,31 +181,50 @@ class RenodeSession(Session):
         return {"instructions": self._next_count()}
 
     def _boot(self) -> None:
-        uart, marks = self._path("uart"), self._elf.address("nb_marks")
+        for attempt in range(_PORT_TRIES):
+            port = _free_port()
+            self._process = EmulatorProcess(self._command(port), "Renode", monitor=True)
+            try:
+                connection = self._connect(port)
+                break
+            except DeployError as error:
+                # Another program was faster; Renode cannot choose a port by itself.
+                if "in use" not in str(error) or attempt == _PORT_TRIES - 1:
+                    raise
+                self._process.close()
+        self.emulator = self._process.name = self._version()
+        self._uart = _Uart(connection, self._process, self.emulator)
+        self.link = DeviceLink(self._uart, timeout=_ANSWER_SECONDS)
+        self.banner = self.link.connect(_ANSWER_SECONDS)
+        self._check_target()
+
+    def _command(self, port: int) -> list[str]:
+        """Renode with what its monitor is to do first."""
+        marks = self._elf.address("nb_marks")
         commands = [
             f"$elf=@{self._elf_path.resolve()}",
             f"include @{self._script}",
             *(self._watch(marks + 4 * index, name) for index, name in enumerate(_MARKS)),
             *self._extra,
-            f'emulation CreateUartPtyTerminal "uart" "{uart}"',
+            f'emulation CreateServerSocketTerminal {port} "uart" false',
             f"connector Connect sysbus.{self._uart_name} uart",
             "start",
         ]
         arguments = [self._program, "--disable-gui", "--console", "--plain"]
         for command in commands:
             arguments += ["-e", command]
-        self._process = EmulatorProcess(arguments, "Renode", monitor=True)
+        return arguments
+
+    def _connect(self, port: int) -> socket.socket:
+        assert self._process is not None
         deadline = time.monotonic() + _ANSWER_SECONDS
-        while not uart.exists():
+        while True:
             self._check_log()
+            with contextlib.suppress(OSError):
+                return socket.create_connection(("127.0.0.1", port), timeout=5.0)
             if time.monotonic() > deadline:
                 raise DeployError(f"Renode opened no UART: {self._process.log_tail()}")
             time.sleep(0.05)
-        self.emulator = self._process.name = self._version()
-        self._uart = _Uart(uart, self._process, self.emulator)
-        self.link = DeviceLink(self._uart, timeout=_ANSWER_SECONDS)
-        self.banner = self.link.connect(max(1.0, deadline - time.monotonic()))
-        self._check_target()
 
     def _watch(self, address: int, name: str) -> str:
         script = (

@@ -57,7 +57,6 @@ class Session(ABC):
         """
 
     def __enter__(self) -> Self:
-        # A short path: Renode's pseudo-terminal is a link there.
         self._folder = tempfile.TemporaryDirectory(prefix="nb-emulate-")
         try:
             self._boot()

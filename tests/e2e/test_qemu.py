@@ -236,6 +236,7 @@ def test_fuzzed_lines_never_hang_the_emulated_device(fake_elf):
 
 
 PEER = ROOT / "data" / "peers" / "small_32_int8.tflite"
+TINY = PEER.with_name("mbv2_tiny_144_int8.tflite")
 
 
 @pytest.mark.parametrize("name", ["mps2-an386", "mps2-an500", "netduinoplus2"])
@@ -257,3 +258,20 @@ def test_compiled_model_equals_the_interpreter(tmp_path, name):
     layers = sum(layer["instructions"] for layer in result.layers)
     assert layers == pytest.approx(result.instructions, rel=0.02)
     assert result.stack_high_water <= BOARD.stack_bytes
+
+
+def test_the_tiny_network_of_1000_classes_runs_on_the_smallest_board(tmp_path):
+    pytest.importorskip("tflite_micro", reason="no tflite-micro wheel for this machine")
+    from deploy.codegen import compile_model
+    from deploy.tflm import TflmModel
+
+    board = load_target("netduinoplus2")  # QEMU's machine has more RAM than the chip
+    assert (board.flash.length, board.ram_bytes) == (1 << 20, 128 << 10)
+    compile_model(TINY.read_bytes(), tmp_path / "generated", name="tiny")
+    sizes = build_firmware(tmp_path / "generated", board, tmp_path / "fw.elf").sizes
+    images = np.random.default_rng(2).integers(-128, 128, size=(1, 144, 144, 3), dtype=np.int8)
+    result = run_images(board, tmp_path / "fw.elf", images)
+    golden = TflmModel(TINY.read_bytes()).invoke(images[:1]).reshape(-1)
+    assert golden.size == 1000 and np.array_equal(result.outputs.reshape(-1), golden)
+    assert sizes.ram_static + result.stack_high_water <= 128 << 10
+    assert sizes.flash_total <= 1 << 20 and result.stack_high_water <= 2048

@@ -1,5 +1,5 @@
 *** Comments ***
-nRF52840, whose UART is the UARTE, in Renode 1.15 or newer:
+nRF52840, by its plain UART, in Renode 1.15 or newer:
 
     renode-test --variable ELF:$PWD/build/firmware-nano-33-ble.elf tests/renode/nano-33-ble.robot
 

@@ -1,6 +1,9 @@
-/* nb_port.h for nRF52840: UARTE0 on the board's pins, TIMER0 for the time, an LED. The core runs
- * at 64 MHz always; the crystal makes that (and the UART) exact. EasyDMA reads and writes RAM
- * only, a byte at a time here: the receiver keeps up to six more bytes in its own buffer. */
+/* nb_port.h for nRF52840: UART0 on the board's pins, TIMER0 for the time, an LED. The core runs
+ * at 64 MHz always; the crystal makes that (and the UART) exact.
+ *
+ * The plain UART, not the UARTE: what arrives waits in its queue of six bytes until RXD is read.
+ * A receiver by EasyDMA has to be started again after each byte, and a byte between the two writes
+ * of that (clear ENDRX, then STARTRX) is lost in Renode's model of it. */
 #include "nb_port.h"
 
 #include "nb_chip.h"
@@ -11,7 +14,6 @@
 
 #define NB_WAIT_TURNS 200000U
 
-static volatile uint8_t nb_received, nb_sent;
 static uint32_t nb_last_count;
 static uint64_t nb_elapsed; /* microseconds since nb_port_init */
 
@@ -45,16 +47,15 @@ void nb_port_init(void) {
     GPIO_OUTSET(NB_BOARD_UART_TX_PORT) = 1U << NB_BOARD_UART_TX_PIN; /* an idle line is high */
     GPIO_PIN_CNF(NB_BOARD_UART_TX_PORT, NB_BOARD_UART_TX_PIN) = GPIO_PIN_CNF_OUTPUT;
     GPIO_PIN_CNF(NB_BOARD_UART_RX_PORT, NB_BOARD_UART_RX_PIN) = GPIO_PIN_CNF_INPUT_PULL_UP;
-    UARTE0_PSEL_TXD = nb_pin(NB_BOARD_UART_TX_PORT, NB_BOARD_UART_TX_PIN);
-    UARTE0_PSEL_RXD = nb_pin(NB_BOARD_UART_RX_PORT, NB_BOARD_UART_RX_PIN);
-    UARTE0_BAUDRATE = UARTE_BAUD_115200;
-    UARTE0_ENABLE = UARTE_ENABLE;
-    UARTE0_INTENSET = UARTE_INT_ENDRX;
-    UARTE0_RXD_PTR = (uint32_t)(uintptr_t)&nb_received;
-    UARTE0_RXD_MAXCNT = 1;
-    UARTE0_EVENTS_ENDRX = 0;
-    UARTE0_TASKS_STARTRX = 1;
-    nb_irq_enable(UARTE0_IRQ);
+    UART0_PSEL_TXD = nb_pin(NB_BOARD_UART_TX_PORT, NB_BOARD_UART_TX_PIN);
+    UART0_PSEL_RXD = nb_pin(NB_BOARD_UART_RX_PORT, NB_BOARD_UART_RX_PIN);
+    UART0_BAUDRATE = UART_BAUD_115200;
+    UART0_ENABLE = UART_ENABLE;
+    UART0_INTENSET = UART_INT_RXDRDY;
+    UART0_EVENTS_RXDRDY = 0;
+    UART0_TASKS_STARTTX = 1;
+    UART0_TASKS_STARTRX = 1;
+    nb_irq_enable(UART0_IRQ);
     nb_irq_enable(TIMER0_IRQ);
 }
 
@@ -69,14 +70,11 @@ uint64_t nb_port_microseconds(void) {
 int nb_port_read(void) {
     for (;;) {
         TIMER0_EVENTS_COMPARE1 = 0;
-        nb_irq_clear(UARTE0_IRQ);
+        nb_irq_clear(UART0_IRQ);
         nb_irq_clear(TIMER0_IRQ);
-        if (UARTE0_EVENTS_ENDRX != 0U) {
-            int byte = nb_received;
-            UARTE0_ERRORSRC = UARTE0_ERRORSRC; /* bits that are written as 1 are cleared */
-            UARTE0_EVENTS_ENDRX = 0;
-            UARTE0_TASKS_STARTRX = 1;
-            return byte;
+        if (UART0_EVENTS_RXDRDY != 0U) {
+            UART0_EVENTS_RXDRDY = 0; /* before RXD is read, which brings the next byte's event */
+            return (int)(UART0_RXD & 0xFFU);
         }
         (void)nb_port_microseconds();
         __asm__ volatile("dsb\n\twfi" ::: "memory");
@@ -84,12 +82,9 @@ int nb_port_read(void) {
 }
 
 void nb_port_write(uint8_t byte) {
-    nb_sent = byte;
-    UARTE0_TXD_PTR = (uint32_t)(uintptr_t)&nb_sent;
-    UARTE0_TXD_MAXCNT = 1;
-    UARTE0_EVENTS_ENDTX = 0;
-    UARTE0_TASKS_STARTTX = 1;
-    while (UARTE0_EVENTS_ENDTX == 0U) {
+    UART0_EVENTS_TXDRDY = 0;
+    UART0_TXD = byte;
+    while (UART0_EVENTS_TXDRDY == 0U) {
     }
 }
 

@@ -19,6 +19,16 @@ uint32_t nb_port_image(const uint8_t **start) {
     return (uint32_t)((uintptr_t)nb_image_end - (uintptr_t)nb_image_start);
 }
 
+void nb_sleep(uint32_t first, uint32_t second) {
+    __asm__ volatile("cpsid i" ::: "memory");
+    NB_NVIC_ISER(first) = 1U << (first % 32U);
+    NB_NVIC_ISER(second) = 1U << (second % 32U);
+    __asm__ volatile("dsb\n\twfi" ::: "memory"); /* at once where one is pending already */
+    NB_NVIC_ICER(first) = 1U << (first % 32U);
+    NB_NVIC_ICER(second) = 1U << (second % 32U);
+    __asm__ volatile("dsb\n\tisb\n\tcpsie i" ::: "memory");
+}
+
 /* Which counter times the laps. */
 static int nb_uses_dwt;
 static uint32_t nb_lap_first;

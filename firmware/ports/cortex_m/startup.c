@@ -7,8 +7,7 @@
 
 typedef void (*nb_vector)(void);
 
-/* Only reset and the faults have handlers: interrupts stay masked, because one in the middle of
- * an inference would make its instruction count depend on the moment. */
+/* Only reset and the faults have handlers: see nb_sleep. */
 __attribute__((section(".nb_vectors"), used)) static const nb_vector nb_vectors[16] = {
     (nb_vector)nb_stack_top,
     nb_reset,
@@ -63,15 +62,19 @@ static void nb_guard_stack(void) {
 
 __attribute__((noreturn)) void nb_reset(void) {
     __asm__ volatile("cpsid i" ::: "memory");
-    /* Where a boot loader ran before: its vectors, and interrupts that would end every sleep. */
+    /* Where a boot loader ran before: its vectors, its interrupts. */
     NB_SCB_VTOR = (uint32_t)(uintptr_t)nb_vectors;
     for (uint32_t number = 0; number < NB_NVIC_INTERRUPTS; number += 32U) {
         NB_NVIC_ICER(number) = UINT32_MAX;
         NB_NVIC_ICPR(number) = UINT32_MAX;
     }
+    NB_SYST_CSR = 0;
+    NB_SCB_ICSR = NB_ICSR_FORGET;
     /* A fault while a fault's frame is pushed (the stack has overflowed) escalates once. Begin
-     * below HardFault, where there is a step left; from HardFault the core would lock up. */
+     * below HardFault, where there is a step left; from HardFault the core would lock up. With
+     * PRIMASK set all begin at HardFault (and Renode leaves them pending for ever). */
     NB_SCB_SHCSR |= NB_SHCSR_FAULTS;
+    __asm__ volatile("dsb\n\tisb\n\tcpsie i" ::: "memory");
 #ifdef NB_HAS_FPU
     NB_SCB_CPACR |= 0xFU << 20; /* full access to coprocessors 10 and 11 */
     __asm__ volatile("dsb\n\tisb" ::: "memory");

@@ -17,7 +17,7 @@
 #define MPS2_UART_RX_ENABLE 2U
 #define MPS2_UART_RX_INTERRUPT 8U
 #define MPS2_UART_INT_RX 2U
-#define MPS2_UART0_RX_IRQ (1U << 0)
+#define MPS2_UART0_RX_IRQ 0U
 #define MPS2_UART_BAUD 115200U
 
 /* CMSDK APB timer 0 (DDI 0479, section 4.1): 32 bits, counts down. */
@@ -27,7 +27,7 @@
 #define MPS2_TIMER0_INTCLEAR NB_REGISTER(0x4000000CU)
 #define MPS2_TIMER_ENABLE 1U
 #define MPS2_TIMER_INTERRUPT 8U
-#define MPS2_TIMER0_IRQ (1U << 8)
+#define MPS2_TIMER0_IRQ 8U
 
 /* FPGA system control: two user LEDs (DAI 0386, section 3). */
 #define MPS2_LEDS NB_REGISTER(0x40028000U)

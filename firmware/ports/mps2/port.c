@@ -22,7 +22,6 @@ void nb_port_init(void) {
     MPS2_TIMER0_RELOAD = UINT32_MAX;
     MPS2_TIMER0_VALUE = UINT32_MAX;
     MPS2_TIMER0_CTRL = MPS2_TIMER_ENABLE | MPS2_TIMER_INTERRUPT;
-    NB_NVIC_ISER(0) = MPS2_UART0_RX_IRQ | MPS2_TIMER0_IRQ;
     nb_last_count = UINT32_MAX;
 }
 
@@ -44,12 +43,13 @@ int nb_port_read(void) {
     for (;;) {
         MPS2_UART0_INTCLEAR = MPS2_UART_INT_RX;
         MPS2_TIMER0_INTCLEAR = 1U;
-        NB_NVIC_ICPR(0) = MPS2_UART0_RX_IRQ | MPS2_TIMER0_IRQ;
+        nb_irq_clear(MPS2_UART0_RX_IRQ);
+        nb_irq_clear(MPS2_TIMER0_IRQ);
         if ((MPS2_UART0_STATE & MPS2_UART_RX_FULL) != 0U) {
             return (int)(MPS2_UART0_DATA & 0xFFU);
         }
         (void)nb_port_microseconds();
-        __asm__ volatile("dsb\n\twfi" ::: "memory"); /* at once where one came since the check */
+        nb_sleep(MPS2_UART0_RX_IRQ, MPS2_TIMER0_IRQ);
     }
 }
 

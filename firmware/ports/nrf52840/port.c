@@ -55,8 +55,6 @@ void nb_port_init(void) {
     UART0_EVENTS_RXDRDY = 0;
     UART0_TASKS_STARTTX = 1;
     UART0_TASKS_STARTRX = 1;
-    nb_irq_enable(UART0_IRQ);
-    nb_irq_enable(TIMER0_IRQ);
 }
 
 uint64_t nb_port_microseconds(void) {
@@ -77,7 +75,7 @@ int nb_port_read(void) {
             return (int)(UART0_RXD & 0xFFU);
         }
         (void)nb_port_microseconds();
-        __asm__ volatile("dsb\n\twfi" ::: "memory");
+        nb_sleep(UART0_IRQ, TIMER0_IRQ);
     }
 }
 

@@ -79,8 +79,6 @@ void nb_port_init(void) {
         whole * NB_UART(_BRR_SCALE) +
         (rest * NB_UART(_BRR_SCALE) + NB_UART_BAUD / 2U) / NB_UART_BAUD;
     NB_USART_CR1(NB_UART(_BASE)) = NB_USART_ON;
-    nb_irq_enable(NB_UART(_IRQ));
-    nb_irq_enable(NB_TIM2_IRQ);
 }
 
 uint64_t nb_port_microseconds(void) {
@@ -104,7 +102,7 @@ int nb_port_read(void) {
             NB_USART_CLEAR_OVERRUN(NB_UART(_BASE));
         }
         (void)nb_port_microseconds();
-        __asm__ volatile("dsb\n\twfi" ::: "memory");
+        nb_sleep(NB_UART(_IRQ), NB_TIM2_IRQ);
     }
 }
 

@@ -23,7 +23,7 @@ from deploy.export.ir import Graph, Quantization, Tensor
 from deploy.export.quantize import Range, assign_quantization, representable
 from deploy.export.trace import trace
 from deploy.export.writer import FlatbufferWriter, FloatWriter
-from deploy.moves import DATA_MOVES
+from deploy.moves import DATA_MOVES, needed_by
 
 __all__ = [
     "METHODS",
@@ -196,7 +196,8 @@ def _write(
 
 def _refuse_moves(graph: Graph) -> None:
     for op in graph.ops:
-        if op.operator in DATA_MOVES:
+        readers = [other.operator for other in graph.ops if op.output in other.inputs]
+        if op.operator in DATA_MOVES and not needed_by(op.operator, readers):
             reason = next((w for w in graph.warnings if f"'{op.layer}'" in w), "it moves data only")
             raise DeployError(
                 f"layer '{op.layer}' would add the operator {op.operator}, which computes nothing: "

@@ -27,7 +27,8 @@ from deploy.errors import DeployError
 from deploy.export.calibrate import check_images
 from deploy.files import write_atomic
 from deploy.graph import Graph, Operator, parse_graph, supported_operators
-from deploy.moves import DATA_MOVES
+from deploy.moves import DATA_MOVES, needed_by
+from deploy.via_onnx.padding import fold_padding
 
 __all__ = [
     "check_operators",
@@ -175,7 +176,7 @@ def convert_onnx(
         images[0].reshape(-1)[0], images[0].reshape(-1)[-1] = input_range
     with tempfile.TemporaryDirectory(prefix="nb_onnx_") as folder:
         work = Path(folder)
-        (work / "model.onnx").write_bytes(data)
+        (work / "model.onnx").write_bytes(fold_padding(data))
         np.save(work / "calibration.npy", images)
         if shape[0] == 3:  # onnx2tf would download its own sample images
             sample = np.zeros((20, 128, 128, 3), np.float32)
@@ -198,7 +199,8 @@ def check_operators(graph: Graph, layers: Sequence[str] = (), *, allow_moves: bo
     """
     known = set(supported_operators())
     for op in graph.operators:
-        if op.kind in DATA_MOVES and not allow_moves:
+        readers = [other.kind for other in graph.operators if op.outputs[0] in other.inputs]
+        if op.kind in DATA_MOVES and not allow_moves and not needed_by(op.kind, readers):
             what = "is not needed in int8"
         elif op.kind not in known:
             what = "has no int8 kernel here"

@@ -1,6 +1,5 @@
 """Commands around quantization: inspect, fit, import, export's choices, verify's refusals."""
 
-import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,9 +92,6 @@ def test_verify_refuses_what_it_cannot_match(
     folder = run_folder / "vanilla"
     folder.mkdir()
     (folder / "model.tflite").write_bytes(b"x")
-    card = {"method": "post-training", "calibration": "min-max", "calibration_samples": 8}
-    (folder / "model.json").write_text(json.dumps({"quantization": card | {"via": "onnx2tf"}}))
-    assert "came from onnx2tf" in refused(capfd, "verify", str(run_folder), "-m", "vanilla")
     (folder / "model.json").write_text("{}")
     assert "run `netbooster export` again" in refused(
         capfd, "verify", str(run_folder), "-m", "vanilla"

@@ -12,12 +12,16 @@ import pytest
 import torch
 from torch import nn
 
+from deploy.codegen import compile_model
 from deploy.errors import DeployError
 from deploy.export import ExportResult, export
+from deploy.export.adopt import adopt
 from deploy.export.trace import run_float
 from deploy.graph import Graph, Operator, parse_graph
 from deploy.graph.numerics import activation_range
+from deploy.host_model import HostModel, build_host
 from deploy.tflm import TflmModel
+from deploy.verify import verify
 from deploy.via_onnx import convert_onnx, onnx_available, torch_to_onnx, weighted_layers
 from netbooster.models import build_model
 
@@ -212,6 +216,25 @@ def test_same_quality_in_every_tensor(pair):
     assert (ours - theirs).mean() > -CLOSE_DB
 
 
+def test_verify_reads_the_other_roads_file(pair, tmp_path):
+    adopted = adopt(pair.own, pair.other, "onnx2tf's")
+    plan = compile_model(adopted.flatbuffer, tmp_path, name="net", schedule="layer", keep_dead=True)
+    host = HostModel(build_host(tmp_path, tmp_path / "model.so"))
+    images = pair.test[:TENSOR_IMAGES]
+    found = verify(
+        adopted,
+        host,
+        plan,
+        float_model=lambda own: np.zeros((len(own), 10)),
+        batches=[(images, codes_of(images), pair.labels[:TENSOR_IMAGES])],
+        tensor_images=TENSOR_IMAGES,
+    )
+    assert found.exact is True
+    assert [tensor.name for tensor in found.tensors] == [own.name for own in pair.own.tensors]
+    expected = noise_db(pair, [pair.other])[0]
+    assert [tensor.sqnr_db for tensor in found.tensors[1:]] == pytest.approx(expected, abs=1e-3)
+
+
 def test_same_accuracy(pair):
     codes = codes_of(pair.test)
     with torch.inference_mode():
@@ -229,9 +252,12 @@ def test_same_accuracy(pair):
     assert differ <= 0.02 * len(codes)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv2-35", "mobilenetv2-50", "mobilenetv2-100"])
-def test_other_networks_of_the_project(name, tmp_path):
-    model, images = untrained(name, 32)
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("mobilenetv2-35", 32), ("mobilenetv2-50", 32), ("mobilenetv2-100", 32), ("resnet50", 64)],
+)
+def test_other_networks_of_the_project(name, size, tmp_path):
+    model, images = untrained(name, size)
     own = parse_graph(export(model, images).flatbuffer, "own")
     same_operators(own, parse_graph(convert(model, images, tmp_path), "onnx2tf"))
 
@@ -251,12 +277,12 @@ def untrained(name: str, size: int) -> tuple[nn.Module, np.ndarray]:
 
 
 class Padded(nn.Module):
-    """Symmetric padding at stride 2: a PAD in TensorFlow."""
+    """A padding that makes the map larger: a PAD in TFLite."""
 
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 3, 2, 1))
+            nn.Conv2d(3, 4, 1), nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1, padding=1))
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

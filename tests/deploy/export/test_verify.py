@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from deploy.codegen import compile_model
 from deploy.errors import DeployError
 from deploy.export import export
+from deploy.export.adopt import _renamed, adopt
+from deploy.graph import parse_graph
 from deploy.host_model import HostModel, build_host
 from deploy.verify import plot_svg, verify
 
@@ -110,3 +113,26 @@ def test_an_empty_validation_set(compiled):
     empty = (np.zeros((0, 1, 16, 16), np.float32), np.zeros((0, 16, 16, 1), np.int8), np.zeros(0))
     with pytest.raises(DeployError, match="validation set is empty"):
         verify(*compiled, float_model=lambda x: x, batches=[empty])
+
+
+def test_a_file_with_other_names_is_matched_by_its_operators(compiled, trained):
+    """The same network from another converter: other names, other ranges, the same order."""
+    own, images = compiled[0], trained.train[:64]
+    other = export(trained.model, images, calibration_method="percentile", percentile=99.0)
+    foreign = _renamed(other.flatbuffer, {})
+    names = [tensor.name for tensor in parse_graph(foreign, "foreign").tensors]
+    assert all(name.startswith("constant") for name in names)
+    adopted = adopt(own, foreign, "foreign.tflite")
+    assert [(r.name, r.scale, r.zero_point) for r in adopted.tensors] == [
+        (r.name, r.scale, r.zero_point) for r in other.tensors
+    ]
+    mine, theirs = (parse_graph(data, "x") for data in (adopted.flatbuffer, other.flatbuffer))
+    for a, b in zip(mine.operators, theirs.operators, strict=True):
+        assert mine.output(a).name == theirs.output(b).name
+
+
+def test_the_file_of_another_network_is_refused(compiled, trained):
+    other = nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    flatbuffer = export(other, trained.train[:8]).flatbuffer
+    with pytest.raises(DeployError, match=r"^foreign\.tflite has \d+ operators"):
+        adopt(compiled[0], flatbuffer, "foreign.tflite")

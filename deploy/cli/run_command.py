@@ -53,6 +53,18 @@ def _data_stage(context: RunContext) -> None:
     say("data", f"{dataset.name}: {len(dataset.labels)} classes; images: {sizes}")
 
 
+def _emulate_stage(context: RunContext) -> None:
+    target = context.target
+    if target.runs_here:
+        emulate_command.stage(context)
+        return
+    say(
+        "emulate",
+        f"no emulator knows {target.name}: skipped; with the board: netbooster flash "
+        f"{context.folder} --target {target.name}, then netbooster measure",
+    )
+
+
 STAGES: dict[Stage, Callable[[RunContext], None]] = {
     Stage.DATA: _data_stage,
     Stage.TRAIN: train_command.stage,
@@ -60,7 +72,7 @@ STAGES: dict[Stage, Callable[[RunContext], None]] = {
     Stage.EXPORT: export_command.stage,
     Stage.COMPILE: compile_command.stage,
     Stage.BUILD: build_command.stage,
-    Stage.EMULATE: emulate_command.stage,
+    Stage.EMULATE: _emulate_stage,
     Stage.REPORT: report_command.stage,
 }
 

@@ -9,6 +9,7 @@ from deploy.cli.console import console, say
 from deploy.cli.context import ModelOption, RunContext
 
 NO_ARGS_IS_HELP = True
+FEW_STEPS = 100
 RECIPE_HELP = "Name of a committed recipe (digits, glyphs) or path of a recipe file."
 
 
@@ -26,7 +27,15 @@ def stage(context: RunContext) -> None:
     from netbooster.arms import train_method
     from netbooster.pipeline import train_netbooster, train_vanilla
 
-    _ = context.dataset  # bad data is told before the first step
+    images = context.dataset.split_size("train")  # bad data is told before the first step
+    steps = context.recipe.total_steps(images)
+    if steps < FEW_STEPS:
+        say(
+            "train",
+            f"warning: only {steps} optimizer steps ({images:,} images in batches of "
+            f"{context.recipe.train.batch_size}); some hundreds at least are needed: raise "
+            "train.epochs, or lower train.batch_size",
+        )
     context.folder.mkdir(parents=True, exist_ok=True)
     if context.recipe.method is not None:
         train_method(context.recipe, context.folder, device=context.device, console=console)

@@ -164,6 +164,11 @@ class Target(_Table):
         return [f"{name} {machine}" for name, machine in names.items() if machine is not None]
 
     @property
+    def runs_here(self) -> bool:
+        """False for a board that no emulator knows: its firmware needs the board."""
+        return not self.is_bare_metal or bool(self.emulators)
+
+    @property
     def ram_bytes(self) -> int:
         """All RAM that the firmware may use."""
         return sum(memory.length for memory in (self.ram, self.fast_ram) if memory)

@@ -159,3 +159,20 @@ def test_another_recipe_does_not_overwrite_a_run(
     assert "seed" in result.stderr and "--output" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     assert digest(run / "vanilla" / "contracted.pt") == before
+
+
+def test_a_board_that_no_emulator_knows_ends_with_firmware_and_report(
+    finished: tuple[Path, Path, str],
+) -> None:
+    recipe, run, output = finished
+    assert "only 40 optimizer steps" in output
+    result = subprocess.run(
+        netbooster("run", str(recipe), "--output", str(run), "--target", "nucleo-f446re"),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "netbooster flash" in result.stdout and "Budget kept" in result.stdout
+    for model in ("vanilla", "boosted"):
+        assert (run / model / "firmware-nucleo-f446re.elf").is_file()
+        assert not (run / model / "measurement-nucleo-f446re.json").exists()

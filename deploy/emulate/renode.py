@@ -192,6 +192,7 @@ class RenodeSession(Session):
                 if "in use" not in str(error) or attempt == _PORT_TRIES - 1:
                     raise
                 self._process.close()
+        assert self._process is not None
         self.emulator = self._process.name = self._version()
         self._uart = _Uart(connection, self._process, self.emulator)
         self.link = DeviceLink(self._uart, timeout=_ANSWER_SECONDS)

@@ -103,7 +103,7 @@ def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer)
     rings = tuple(ring(index) for index in layer.inputs)
     fields["in"] = rings if len(rings) > 1 else rings[0]
     fields["out"] = ring(layer.outputs[0])
-    rows = plane_rows(layer, planned.batch if planned.stream >= 0 else None)
+    rows = plane_rows(layer, schedule.rows_at_a_time(planned.index))
     if rows is not None:
         fields["rows"] = rows
     return fields

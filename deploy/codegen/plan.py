@@ -195,7 +195,7 @@ def make_plan(flow: Flow, schedule: Schedule) -> Plan:
                 layer_name(number), layer.macs,
                 list(graph.tensors[layer.outputs[0]].shape),
                 extents(layer.inputs), extents(layer.outputs),
-                others.get(number, 0), scratch_bytes(layer, batch),
+                others.get(number, 0), scratch_bytes(layer, schedule.rows_at_a_time(number)),
                 layer.bytes_of("weights"), layer.bytes_of("tables"),
                 stream, flow.height(number) if batch is None else batch,
             )

@@ -6,6 +6,7 @@ what the emulator says.
 
 from deploy.graph.layer import Layer
 from deploy.schedule.flow import Flow
+from deploy.schedule.stream import BAND
 
 CALL = 75  # around one call of a layer for some rows
 MAC = 0.88  # of the inner loops
@@ -16,7 +17,6 @@ MOVE = 1.2  # to move a widened element to the top of its plane
 CHANNEL = 45  # to set up the depthwise inner loop for some rows of a channel
 PADDING = 60  # to pad a row of the planes
 ROW = 20  # around an output row of a channel
-BAND = 4  # output rows that the depthwise kernel makes at a time where it makes a whole map
 
 
 def total_instructions(flow: Flow) -> float:

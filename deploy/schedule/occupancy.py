@@ -66,23 +66,23 @@ class Timeline:
     rings: dict[int, Ring]
 
 
-def scratch_bytes(layer: Layer, batch: int | None) -> int:
-    """Scratch of a layer that computes ``batch`` rows at a time (None: all)."""
+def scratch_bytes(layer: Layer, batch: int) -> int:
+    """Scratch of a layer that has input rows for ``batch`` output rows."""
     rows = plane_rows(layer, batch)
     if rows is None:
         return layer.scratch_bytes
-    kept, stride = layer.params["rows"], layer.params["row_stride"]
-    assert isinstance(kept, int) and isinstance(stride, int)
-    return layer.scratch_bytes - 8 * (kept - rows) * stride
+    stride = layer.params["row_stride"]
+    assert isinstance(stride, int)
+    return 8 * rows * stride  # four planes of int16
 
 
-def plane_rows(layer: Layer, batch: int | None) -> int | None:
+def plane_rows(layer: Layer, batch: int) -> int | None:
     """Rows in the planes of a depthwise convolution; None for other kernels."""
     if layer.kernel != "nb_depthwise_conv_s8":
         return None
-    kept, window = layer.params["rows"], layer.rows
-    assert isinstance(kept, int) and window is not None
-    return kept if batch is None else min(kept, (batch - 1) * window.stride + window.extent)
+    height, window = layer.params["out_h"], layer.rows
+    assert isinstance(height, int) and window is not None
+    return (min(batch, height) - 1) * window.stride + window.extent
 
 
 def ring_in_place(flow: Flow, segment: Segment, layer: int) -> bool:
@@ -292,8 +292,7 @@ class Builder:
         for layer, calls in self.calls.items():
             if layer == PUSH:
                 continue
-            batches = self.segment_of[layer].batches
-            batch = batches[layer - self.segment_of[layer].first] if batches else None
+            batch = self.segment_of[layer].rows_at_a_time(layer)
             size = _align(scratch_bytes(self.flow.layers[layer], batch))
             if size:
                 high = np.zeros(len(self.steps), np.int64)

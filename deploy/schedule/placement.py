@@ -43,12 +43,18 @@ def forbidden_distances(buffers: Sequence[Buffer]) -> Forbidden:
 
 def most_needed(buffers: Sequence[Buffer], steps: int) -> tuple[int, int]:
     """(bytes, step) where the sum of what is needed is largest."""
+    total = needed_bytes(buffers, steps)
+    return int(total.max()), int(total.argmax())
+
+
+def needed_bytes(buffers: Sequence[Buffer], steps: int) -> np.ndarray:
+    """The sum of what is needed, step by step."""
     total = np.zeros(max(steps, 1), np.int64)
     for buffer in buffers:
         total[buffer.start : buffer.end] += np.maximum(
             buffer.high - np.maximum(buffer.low, buffer.low_after), 0
         )
-    return int(total.max()), int(total.argmax())
+    return total
 
 
 def _place(sizes: Sequence[int], near: Sequence[dict[int, tuple[int, int]]],

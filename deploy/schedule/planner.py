@@ -5,14 +5,14 @@ For a limit of RAM, dynamic programming over the layers finds the cheapest seque
 that stays below it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deploy.errors import DeployError
 from deploy.schedule.cost import extra_instructions, total_instructions
 from deploy.schedule.flow import Flow
-from deploy.schedule.occupancy import Builder, Timeline, is_ring
-from deploy.schedule.placement import most_needed, place
-from deploy.schedule.stream import MAX_BATCH, Segment, can_stream
+from deploy.schedule.occupancy import Builder, Timeline, is_ring, plane_rows, scratch_bytes
+from deploy.schedule.placement import most_needed, needed_bytes, place
+from deploy.schedule.stream import BAND, MAX_BATCH, Segment, can_stream
 
 SCHEDULES = ("auto", "layer", "fused", "rows")
 INPUTS = ("image", "rows")
@@ -20,6 +20,7 @@ LONGEST_BLOCK = 5
 # What a plan may cost where no limit of RAM asks for more; the measured bound is 3 %.
 FREE_SHARE = 0.02
 ATTEMPTS = 12
+SHARES = (1.0, 0.7, 0.4, 0.2)  # of the free memory, tried in this order
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Schedule:
     def pushed(self) -> bool:
         """Whether the input arrives row by row."""
         return self.segments[0].pushed
+
+    def rows_at_a_time(self, layer: int) -> int:
+        """Output rows that a layer has input rows for."""
+        segment = next(s for s in self.segments if s.first <= layer < s.last)
+        return segment.rows_at_a_time(layer)
 
 
 def peak_bytes(flow: Flow, segment: Segment) -> int:
@@ -244,11 +250,49 @@ class Planner:
 
 
 def arrange(flow: Flow, kind: str, segments: list[Segment], cost: float) -> Schedule:
-    """Place the buffers of a sequence of segments."""
+    """Place the buffers of a sequence of segments.
+
+    Memory that is free while a depthwise convolution makes its whole map goes to its input rows:
+    the fewer bands, the less often its inner loop is set up and rows move.
+    """
+    schedule = _arrange(flow, kind, segments, cost)
+    for share in SHARES:
+        taller = _taller_bands(flow, schedule, share)
+        if taller == segments:
+            break
+        found = _arrange(flow, kind, taller, cost, schedule.arena_bytes)
+        if found.arena_bytes <= schedule.arena_bytes:
+            return found
+    return schedule
+
+
+def _arrange(
+    flow: Flow, kind: str, segments: list[Segment], cost: float, enough: int = 0
+) -> Schedule:
     timeline = Builder(flow, segments).timeline()
     bound, step = most_needed(timeline.buffers, len(timeline.steps))
-    top, offsets = place(timeline.buffers, bound)
+    top, offsets = place(timeline.buffers, max(bound, enough))
     return Schedule(kind, segments, timeline, offsets, top, bound, step, cost)
+
+
+def _taller_bands(flow: Flow, schedule: Schedule, share: float) -> list[Segment]:
+    """Segments whose depthwise convolutions take a share of what is free while they run."""
+    timeline = schedule.timeline
+    needed = needed_bytes(timeline.buffers, len(timeline.steps))
+    at = {step.layer: time for time, step in enumerate(timeline.steps)}
+    found = []
+    for segment in schedule.segments:
+        layer = flow.layers[segment.first]
+        if segment.batches or plane_rows(layer, BAND) is None:
+            found.append(segment)
+            continue
+        height, before = flow.height(segment.first), scratch_bytes(layer, BAND)
+        free = share * (schedule.arena_bytes - int(needed[at[segment.first]]))
+        bands = -(-height // BAND)
+        while bands > 1 and scratch_bytes(layer, -(-height // (bands - 1))) - before <= free:
+            bands -= 1
+        found.append(replace(segment, band=max(BAND, -(-height // bands))))
+    return found
 
 
 def plan_schedule(flow: Flow, kind: str, ram: int | None, pushed: bool) -> Schedule:

@@ -6,6 +6,7 @@ from deploy.schedule.flow import Flow
 
 MAX_LAYERS = 250  # positions are bytes in nb_rows_layer
 MAX_BATCH = 4
+BAND = 4
 PUSH = -1  # as a step's layer: a row of the input arrives
 
 
@@ -14,13 +15,19 @@ class Segment:
     """Layers ``first`` to ``last`` - 1.
 
     ``batches`` are the output rows that each computes at a time; empty for a single layer that
-    makes its whole map at once. ``pushed``: the input is not there but arrives row by row.
+    makes its whole map at once. ``pushed``: the input is not there but arrives row by row. ``band``
+    are the output rows for which a depthwise convolution that makes its whole map keeps input rows.
     """
 
     first: int
     last: int
     batches: tuple[int, ...] = ()
     pushed: bool = False
+    band: int = BAND
+
+    def rows_at_a_time(self, layer: int) -> int:
+        """Output rows that a layer has input rows for: its batch, or its band."""
+        return self.batches[layer - self.first] if self.batches else self.band
 
 
 @dataclass(frozen=True)

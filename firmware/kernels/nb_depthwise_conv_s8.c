@@ -43,16 +43,18 @@ static void copy_rows(const nb_depthwise_conv_params *p, const int8_t *input, ui
   }
 }
 
-/* Copies the input rows y..end - 1, or padding, of `count` channels into the planes, from `row` of
- * the first plane on. Not inlined: its frame would lie below those of the inner loops. */
-static __attribute__((noinline)) void fill(const nb_depthwise_conv_params *p, const int8_t *input, int32_t y, int32_t end,
-                 uint32_t count, int16_t *row) {
+/* Copies the input rows y..end - 1, or padding unless it is there already, of `count` channels into
+ * the planes, from `row` of the first plane on. Apart, so that the inner loop's stack is not on top
+ * of its own. */
+__attribute__((noinline)) static void fill(const nb_depthwise_conv_params *p, const int8_t *input,
+                                           int32_t y, int32_t end, uint32_t count, int padded,
+                                           int16_t *row) {
   const int32_t bottom = end < p->in_h ? end : p->in_h;
   while (y < end) {
     uint32_t rows;
     if (y < 0 || y >= bottom) {
       rows = (uint32_t)((y < 0 && end > 0 ? 0 : end) - y);
-      pad(p, rows, 0, p->row_stride, row);
+      if (!padded) pad(p, rows, 0, p->row_stride, row);
     } else {
       rows = nb_ring_run(p->in, (uint32_t)y, (uint32_t)bottom);
       copy_rows(p, input + nb_ring_place(p->in, (uint32_t)y) * p->in_w * p->in_c, rows, count,
@@ -76,7 +78,7 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
   int16_t *planes = scratch;
   const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
-  const uint32_t used = (last - 1) * p->stride_h + extent;
+  const uint32_t most = (p->rows - extent) / p->stride_h + 1; /* output rows in a band */
   const uint32_t row = (uint32_t)p->out_w * p->out_c;
   const nb_requantization *r = &p->requantization;
   const uint32_t columns = 2u * 4u * p->stride_w;
@@ -100,23 +102,23 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
   for (uint32_t channel = 0; channel < p->out_c; channel += CHANNELS) {
     const uint32_t left = p->out_c - channel;
     const uint32_t count = left < CHANNELS ? left : CHANNELS;
-    int16_t *own = planes + (CHANNELS - count) * plane; /* the first plane that is used */
-    uint32_t next = first * p->stride_h;                /* the padded row to copy next */
+    uint32_t next = first * p->stride_h; /* the padded row to copy next */
     for (uint32_t y = first, band; y < last; y += band) {
       const uint32_t top = y * p->stride_h; /* the padded row at the top of the planes */
       if (next < top) next = top; /* a stride above the kernel's extent skips rows */
-      const uint32_t end = top + p->rows < used ? top + p->rows : used;
+      band = last - y < most ? last - y : most;
+      const uint32_t end = top + (band - 1) * p->stride_h + extent;
+      /* Where the planes hold all rows, the padding of the channels before is still there. */
       fill(p, input + channel, (int32_t)next - p->pad_top, (int32_t)end - p->pad_top, count,
-           planes + (next - top) * p->row_stride);
+           channel != 0 && band == last - first, planes + (next - top) * p->row_stride);
       next = end;
-      band = (next - top - extent) / p->stride_h + 1;
       for (uint32_t done = 0, run; done < band; done += run) {
         run = nb_ring_run(p->out, y + done, y + band);
         call.bias_multiplier = r->bias_multiplier + 2 * channel;
         call.shift = r->shift + channel;
         call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
         call.channels = count;
-        call.input = own + done * p->stride_h * p->row_stride;
+        call.input = planes + (CHANNELS - count) * plane + done * p->stride_h * p->row_stride;
         call.output = output + nb_ring_place(p->out, y + done) * row + channel;
         call.rows = run;
         p->function(&call);

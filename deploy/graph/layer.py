@@ -58,10 +58,11 @@ def inner_loop(fast: str, portable: str) -> str:
 
 
 def gemm(depth: int) -> str:
-    """The matrix product for ``depth`` values a pixel."""
-    fours = -(-depth // 4) - 1  # after the first
+    """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function."""
+    fours = (depth + 1) // 4 - 1  # behind the first
     blocks = "_blocks" if fours >= 4 else ""
-    return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}", "0")
+    rest = "_2" if depth % 4 in (1, 2) else ""
+    return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}", "0")
 
 
 @dataclass(frozen=True)

@@ -69,8 +69,9 @@ typedef struct {
   uint16_t rows, shift;
 } nb_ring;
 
-/* Matrix product of four pixels; the number is the remainder of their depth, rounded up to 4,
- * modulo 16, without blocks where there is nothing else. 0 for cores without DSP instructions. */
+/* Matrix product of four pixels, by their depth: the first 4, 8, 12 or 16 values, blocks of 16 where
+ * there are more, and with _2 one or two at the end. Three at the end count as four. 0 for cores
+ * without DSP instructions. */
 struct nb_gemm;
 typedef void (*nb_gemm_function)(const struct nb_gemm *call);
 void nb_gemm_4(const struct nb_gemm *call);
@@ -81,6 +82,14 @@ void nb_gemm_4_blocks(const struct nb_gemm *call);
 void nb_gemm_8_blocks(const struct nb_gemm *call);
 void nb_gemm_12_blocks(const struct nb_gemm *call);
 void nb_gemm_16_blocks(const struct nb_gemm *call);
+void nb_gemm_4_2(const struct nb_gemm *call);
+void nb_gemm_8_2(const struct nb_gemm *call);
+void nb_gemm_12_2(const struct nb_gemm *call);
+void nb_gemm_16_2(const struct nb_gemm *call);
+void nb_gemm_4_blocks_2(const struct nb_gemm *call);
+void nb_gemm_8_blocks_2(const struct nb_gemm *call);
+void nb_gemm_12_blocks_2(const struct nb_gemm *call);
+void nb_gemm_16_blocks_2(const struct nb_gemm *call);
 
 /* in_c is at least 4. Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4].
  * nb_conv_1x1_s8 needs a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses

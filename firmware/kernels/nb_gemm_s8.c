@@ -15,7 +15,7 @@ struct nb_gemm {
   const int32_t *end;             /* r9: behind the last of bias_multiplier */
   uint32_t output_stride_3;       /* r14: three times the stride */
   const int16_t *wide;            /* r12 */
-  uint32_t blocks;                /* r14: blocks of 16 after the first 4, 8, 12 or 16 */
+  uint32_t blocks;                /* r14: blocks of 16 behind the first 4, 8, 12 or 16 */
   const int8_t *weights;          /* r11 */
 };
 
@@ -32,6 +32,11 @@ struct nb_gemm {
   "sxtb16 r10, " weight "\n" MULTIPLY(source)   \
   "ldmia r12!, {r4-r7}\n"                       \
   "sxtb16 r10, " weight ", ror #8\n" MULTIPLY(SUM)
+/* The last one or two values of the depth: a pair that widening has made. */
+#define TWO(weight, source)                     \
+  "ldmia r12!, {r4-r7}\n"                       \
+  "orr r10, " weight ", " weight ", lsl #8\n"   \
+  "sxtb16 r10, r10\n" MULTIPLY(source)
 #define LOAD_1 "ldr r8, [r11], #4\n"
 #define LOAD_2 "ldrd r8, r9, [r11], #8\n"
 #define MORE_8 LOAD_2 FOUR("r8", SUM) FOUR("r9", SUM)
@@ -39,8 +44,9 @@ struct nb_gemm {
 #define FIRST_8 LOAD_2 FOUR("r8", BIAS) FOUR("r9", SUM)
 #define FIRST_12 FIRST_4 MORE_8
 #define FIRST_16 FIRST_8 MORE_8
-#define NO_BLOCKS ""
 #define BLOCKS "2:\n" MORE_8 MORE_8 "subs r14, #1\nbne 2b\n"
+#define NOTHING ""
+#define LAST_2 LOAD_1 TWO("r8", SUM)
 
 /* See nb_requantize_fast; the carry is the last bit that the shift drops: half. */
 #define REQUANTIZE(i)                        \
@@ -52,7 +58,7 @@ struct nb_gemm {
 
 /* The frame is the struct, but that the first pointer and the end lie 4 bytes lower: the pointer is
  * that of the last channel's multiplier. */
-#define GEMM(name, first, blocks)                                               \
+#define GEMM(name, first, blocks, last)                                          \
   __attribute__((naked)) void name(const struct nb_gemm *call) {                \
     (void)call; /* in r0 */                                                     \
     __asm__ volatile(                                                           \
@@ -66,7 +72,7 @@ struct nb_gemm {
         "mov r11, r10\n"                                                        \
         "1:\n" /* one output channel */                                         \
         "ldr r0, [r4, #4]\n"                                                    \
-        "ldrd r12, r14, [sp, #28]\n" first blocks                               \
+        "ldrd r12, r14, [sp, #28]\n" first blocks last                          \
         "ldm sp, {r4-r9, r14}\n"                                                \
         "ldr r10, [r4, #8]!\n"                                                  \
         "ldrsb r12, [r5], #1\n"                                                 \
@@ -82,14 +88,22 @@ struct nb_gemm {
         "pop {r4-r11, pc}\n");                                                  \
   }
 
-GEMM(nb_gemm_4, FIRST_4, NO_BLOCKS)
-GEMM(nb_gemm_8, FIRST_8, NO_BLOCKS)
-GEMM(nb_gemm_12, FIRST_12, NO_BLOCKS)
-GEMM(nb_gemm_16, FIRST_16, NO_BLOCKS)
-GEMM(nb_gemm_4_blocks, FIRST_4, BLOCKS)
-GEMM(nb_gemm_8_blocks, FIRST_8, BLOCKS)
-GEMM(nb_gemm_12_blocks, FIRST_12, BLOCKS)
-GEMM(nb_gemm_16_blocks, FIRST_16, BLOCKS)
+GEMM(nb_gemm_4, FIRST_4, NOTHING, NOTHING)
+GEMM(nb_gemm_8, FIRST_8, NOTHING, NOTHING)
+GEMM(nb_gemm_12, FIRST_12, NOTHING, NOTHING)
+GEMM(nb_gemm_16, FIRST_16, NOTHING, NOTHING)
+GEMM(nb_gemm_4_blocks, FIRST_4, BLOCKS, NOTHING)
+GEMM(nb_gemm_8_blocks, FIRST_8, BLOCKS, NOTHING)
+GEMM(nb_gemm_12_blocks, FIRST_12, BLOCKS, NOTHING)
+GEMM(nb_gemm_16_blocks, FIRST_16, BLOCKS, NOTHING)
+GEMM(nb_gemm_4_2, FIRST_4, NOTHING, LAST_2)
+GEMM(nb_gemm_8_2, FIRST_8, NOTHING, LAST_2)
+GEMM(nb_gemm_12_2, FIRST_12, NOTHING, LAST_2)
+GEMM(nb_gemm_16_2, FIRST_16, NOTHING, LAST_2)
+GEMM(nb_gemm_4_blocks_2, FIRST_4, BLOCKS, LAST_2)
+GEMM(nb_gemm_8_blocks_2, FIRST_8, BLOCKS, LAST_2)
+GEMM(nb_gemm_12_blocks_2, FIRST_12, BLOCKS, LAST_2)
+GEMM(nb_gemm_16_blocks_2, FIRST_16, BLOCKS, LAST_2)
 
 void nb_gemm_4_pixels(nb_gemm_function gemm, const int8_t *weights, const nb_requantization *r,
                       const int16_t *wide, uint32_t depth, uint32_t out_c, int8_t *output) {
@@ -101,13 +115,14 @@ void nb_gemm_4_pixels(nb_gemm_function gemm, const int8_t *weights, const nb_req
                                r->bias_multiplier + 2 * out_c,
                                3 * out_c,
                                wide,
-                               ((depth + 3) / 4 - 1) / 4,
+                               ((depth + 1) / 4 - 1) / 4,
                                weights};
   gemm(&call);
   nb_clamp_s8(r->minimum, r->maximum, output, NB_GEMM_PIXELS * out_c);
 }
 
-/* The last 1 to 3 values of a row are read with those before them, and shifted down. */
+/* The last 1 to 3 values of a row are read with those before them, and shifted down. One or two
+ * become the pairs of LAST_2: the first of the two groups of pairs. */
 __attribute__((naked)) void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth,
                                           int16_t *wide) {
   (void)rows, (void)stride, (void)depth, (void)wide; /* in r0-r3 */
@@ -150,6 +165,13 @@ __attribute__((naked)) void nb_gemm_widen(const int8_t *rows, uint32_t stride, u
       "lsrs r9, r4\n"
       "lsrs r10, r4\n"
       "lsrs r11, r4\n"
+      "cmp r4, #8\n"
+      "beq 4f\n"
+      "orr r8, r8, r8, lsl #8\n"
+      "orr r9, r9, r9, lsl #8\n"
+      "orr r10, r10, r10, lsl #8\n"
+      "orr r11, r11, r11, lsl #8\n"
+      "4:\n"
       "movs lr, #1\n"
       "b 2b\n"
       "3:\n"

@@ -146,7 +146,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         params={
             "weights": Constant(packed.reshape(-1), "weights"),
             "requantization": requant,
-            "gemm": gemm(inner) if requant.fast and not grouped else "0",
+            "gemm": gemm(padded) if requant.fast and not grouped else "0",
             "in_h": in_h, "in_w": in_w, "in_c": in_c,
             "out_h": out_h, "out_w": out_w, "out_c": channels,
             "group_c": depth,

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,3 +177,26 @@ def test_a_board_that_no_emulator_knows_ends_with_firmware_and_report(
     for model in ("vanilla", "boosted"):
         assert (run / model / "firmware-nucleo-f446re.elf").is_file()
         assert not (run / model / "measurement-nucleo-f446re.json").exists()
+
+
+def test_rows_instead_of_an_image_give_the_same_answers(
+    finished: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    recipe, run, _ = finished
+    rows = tmp_path / "rows"
+    shutil.copytree(run, rows)
+    result = subprocess.run(
+        netbooster("run", str(recipe), "--output", str(rows), "--input", "rows"),
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    for model in ("vanilla", "boosted"):
+        name = f"{model}/measurement-mps2-an386.json"
+        image, row = (json.loads((folder / name).read_text()) for folder in (run, rows))
+        assert [own["output"] for own in row["images"]] == [
+            own["output"] for own in image["images"]
+        ]
+        assert row["exact"]["host"] is True and row["exact"]["tflm"] is True
+        assert row["hashes"]["tflite"] == image["hashes"]["tflite"]
+        assert row["hashes"]["generated"] != image["hashes"]["generated"]

@@ -165,6 +165,12 @@ def _record(
         "schedule": plan.schedule,
         "streams": len(plan.streams),
         "input": plan.input_mode,
+        "int16_weights": sum(
+            constant.nbytes
+            for layer in compilation.flow.layers
+            for field, constant in layer.constants()
+            if field == "weights" and constant.dsp is not None
+        ),
         "inputs_compared": settings.inputs,
         "seed": settings.seed,
         "compiler": built.compiler,

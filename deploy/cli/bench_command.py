@@ -17,6 +17,7 @@ from deploy.cli.planning import (
     RamOption,
     ScheduleName,
     ScheduleOption,
+    WidenOption,
 )
 from deploy.files import write_atomic
 
@@ -31,6 +32,7 @@ def command(
     schedule: ScheduleOption = ScheduleName.AUTO,
     ram: RamOption = None,
     keep_dead: KeepDeadOption = None,
+    widen_weights: WidenOption = False,
     inputs: Annotated[
         int, typer.Option(min=4, help="Random inputs that are compared with TFLM.")
     ] = 4,
@@ -53,7 +55,7 @@ def command(
     from deploy.targets import load_target
 
     board = load_target(target)
-    planning = Planning(schedule, input_mode, ram, keep_dead)
+    planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
     settings = Settings(
         planning.arguments(board, in_run=False), inputs, seed, functions=profile, folder=keep
     )
@@ -117,6 +119,12 @@ def _print(record: dict[str, Any]) -> None:
         f"start-up); {flash['beyond']:,} beyond the weights' own bytes and 9 an "
         "output channel",
     )
+    if record["int16_weights"]:
+        say(
+            "int16",
+            f"{record['int16_weights']:,} bytes of the weights are int16 (--widen-weights): half "
+            "of them would do",
+        )
     say("start", f"{record['initialization']['instructions']:,} instructions before the first")
     exact = {
         True: f"every output byte equals TFLM's on {record['inputs_compared']} random inputs",

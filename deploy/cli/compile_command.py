@@ -16,6 +16,7 @@ from deploy.cli.planning import (
     RamOption,
     ScheduleName,
     ScheduleOption,
+    WidenOption,
 )
 from deploy.stamps import Stamp
 
@@ -74,6 +75,7 @@ def command(
     ram: RamOption = None,
     input_mode: InputOption = InputMode.IMAGE,
     keep_dead: KeepDeadOption = None,
+    widen_weights: WidenOption = False,
 ) -> None:
     """Turn int8 flatbuffers into C: weights, memory plan, one function a layer.
 
@@ -81,7 +83,7 @@ def command(
     """
     from deploy.targets import load_target
 
-    planning = Planning(schedule, input_mode, ram, keep_dead)
+    planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
     if source.is_dir():
         context = RunContext.open(source, target=target, model=model)
         context.planning = planning

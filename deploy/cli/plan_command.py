@@ -16,6 +16,7 @@ from deploy.cli.planning import (
     RamOption,
     ScheduleName,
     ScheduleOption,
+    WidenOption,
 )
 from deploy.files import write_atomic
 
@@ -32,6 +33,7 @@ def command(
     ram: RamOption = None,
     input_mode: InputOption = InputMode.IMAGE,
     keep_dead: KeepDeadOption = None,
+    widen_weights: WidenOption = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The picture, an SVG. Default: FILE-plan.svg."),
@@ -45,7 +47,7 @@ def command(
     from deploy.memory_map import render_map
     from deploy.targets import load_target
 
-    planning = Planning(schedule, input_mode, ram, keep_dead)
+    planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
     arguments = planning.arguments(load_target(target), in_run=False)
     compilation = plan_model(read_bytes(file), name=file.stem, **arguments)
     print_plan(compilation)

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from deploy.targets import Target
 
 
+DSP_CORES = ("cortex-m4", "cortex-m7")
+PROGRAM_BYTES = 40_000  # kernels, generated code, harness and port take 16 to 26 KB
+
+
 class ScheduleName(StrEnum):
     """How layers take turns."""
 
@@ -43,12 +47,14 @@ class Planning:
     input_mode: InputMode = InputMode.IMAGE
     ram: int | None = None
     keep_dead: bool | None = None
+    widen_weights: bool = False
 
     def arguments(self, target: "Target", *, in_run: bool) -> dict[str, Any]:
         """Keyword arguments of :func:`deploy.codegen.compile_model` for a target's RAM.
 
         Raises:
-            DeployError: the RAM holds no more than the stack.
+            DeployError: the RAM holds no more than the stack, or int16 weights are asked for where
+                they gain nothing.
         """
         from deploy.memory import arena_limit
 
@@ -59,7 +65,24 @@ class Planning:
             "ram": None if self.ram is None else limit,
             "limit": limit,
             "keep_dead": in_run if self.keep_dead is None else self.keep_dead,
+            "constants_limit": constants_limit(target) if self.widen_weights else None,
         }
+
+
+def constants_limit(target: "Target") -> int:
+    """Bytes of flash that weights and tables may take, so that the program has room beside them.
+
+    Raises:
+        DeployError: the target has no flash, or its core no DSP instructions.
+    """
+    from deploy.errors import DeployError
+
+    if target.flash is None or target.core not in DSP_CORES:
+        raise DeployError(
+            f"int16 weights gain nothing on {target.name} ({target.core}): they are for "
+            f"{', '.join(DSP_CORES)}; leave --widen-weights out"
+        )
+    return target.flash.length - PROGRAM_BYTES
 
 
 ScheduleOption = Annotated[
@@ -86,6 +109,14 @@ InputOption = Annotated[
         "--input",
         help="image: the whole input lies in RAM; rows: nb_push_row gets it row by row, as from a "
         "camera.",
+    ),
+]
+WidenOption = Annotated[
+    bool,
+    typer.Option(
+        "--widen-weights",
+        help="Store weights as int16 where flash has room, in the layers that gain most first: "
+        "fewer instructions, the same output bytes.",
     ),
 ]
 KeepDeadOption = Annotated[

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.codegen.emit import emit_files
+from deploy.codegen.int16_weights import widen_weights
 from deploy.codegen.plan import Plan, make_plan
 from deploy.errors import DeployError
 from deploy.files import write_atomic
@@ -40,6 +41,7 @@ def plan_model(
     limit: int | None = None,
     input_mode: str = "image",
     keep_dead: bool = False,
+    constants_limit: int | None = None,
 ) -> Compilation:
     """Read a model and plan its memory; nothing is written.
 
@@ -54,6 +56,8 @@ def plan_model(
             that it gives is larger: then the fastest that fits is chosen.
         input_mode: "image": the whole input lies in RAM; "rows": nb_push_row gets it row by row.
         keep_dead: keep channels whose value is known at compile time, or that nothing reads.
+        constants_limit: weights may become int16 as long as weights and tables take at most this
+            many bytes together, on cores with DSP instructions; None: they stay int8.
 
     Raises:
         DeployError: the model cannot be read or compiled, or fits no schedule (says by how many
@@ -70,6 +74,9 @@ def plan_model(
         removal = remove_dead(graph)
         graph, channels = removal.graph, removal.channels
     layers = lower_graph(graph)
+    if constants_limit is not None:
+        taken = sum(layer.bytes_of(kind) for layer in layers for kind in ("weights", "tables"))
+        layers = widen_weights(layers, constants_limit - taken)
     flow = Flow(graph, layers)
     pushed = input_mode == "rows"
     chosen = plan_schedule(flow, schedule, ram, pushed=pushed)
@@ -101,6 +108,7 @@ def compile_model(
     limit: int | None = None,
     input_mode: str = "image",
     keep_dead: bool = False,
+    constants_limit: int | None = None,
 ) -> Plan:
     """Compile an int8 model to C: model.h, model.c, model_weights.c and plan.json.
 
@@ -118,7 +126,7 @@ def compile_model(
     """
     compilation = plan_model(
         data, name=name, schedule=schedule, ram=ram, limit=limit, input_mode=input_mode,
-        keep_dead=keep_dead,
+        keep_dead=keep_dead, constants_limit=constants_limit,
     )  # fmt: skip
     write_model(compilation, out_dir)
     return compilation.plan

@@ -7,7 +7,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy.codegen.plan import Plan, PlannedLayer
-from deploy.graph.layer import Constant, Layer, Requantization
+from deploy.graph.layer import Constant, Layer, Requantization, inner_loop
 from deploy.schedule import Flow, Ring, Schedule, plane_rows, stream_layers
 
 VALUES_A_LINE = 24
@@ -60,9 +60,12 @@ def _field(value: Any, constant_name: str) -> str:
         return constant_name
     if isinstance(value, Requantization):
         prefix = constant_name.rsplit("_", 1)[0]
+        fast = str(int(value.fast))
+        if value.int16_weights:
+            fast = inner_loop("NB_FAST_INT16", fast)
         return (
             f"{{{prefix}_bias_multiplier, {prefix}_shift, {value.zero_point}, "
-            f"{value.minimum}, {value.maximum}, {int(value.fast)}}}"
+            f"{value.minimum}, {value.maximum}, {fast}}}"
         )
     if isinstance(value, tuple):
         return "{" + ", ".join(_field(v, constant_name) for v in value) + "}"
@@ -112,7 +115,12 @@ def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer)
 def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
     """File name to text for every generated file."""
     constants = [
-        {"name": _constant_name(number, field), "ctype": constant.ctype, "data": constant.data}
+        {
+            "name": _constant_name(number, field),
+            "versions": [("", constant.data)]
+            if constant.dsp is None
+            else [("#ifdef NB_DSP\n", constant.dsp), ("#else\n", constant.data)],
+        }
         for number, layer in enumerate(flow.layers)
         for field, constant in layer.constants()
     ]

@@ -11,21 +11,26 @@ class Constant:
     """A constant array that goes to flash.
 
     ``kind`` says on which line of the flash table it counts: the weights' own bytes, or the tables
-    of requantization and look-up.
+    of requantization and look-up. ``dsp`` takes the place of ``data`` on cores with DSP
+    instructions.
     """
 
     data: np.ndarray
     kind: Literal["weights", "tables"]
+    dsp: np.ndarray | None = None
 
     @property
-    def ctype(self) -> str:
-        """The C type of one element."""
-        return f"{self.data.dtype.name}_t"
+    def nbytes(self) -> int:
+        """Bytes in flash, on cores with DSP instructions."""
+        return (self.data if self.dsp is None else self.dsp).nbytes
 
 
 @dataclass(frozen=True)
 class Requantization:
-    """Per-channel constants of the fused bias, requantization and clamp (``nb_requantization``)."""
+    """Per-channel constants of the fused bias, requantization and clamp (``nb_requantization``).
+
+    ``fast`` and ``int16_weights`` are what its field ``fast`` says.
+    """
 
     bias_multiplier: Constant
     shift: Constant
@@ -33,6 +38,7 @@ class Requantization:
     minimum: int
     maximum: int
     fast: bool
+    int16_weights: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,12 +63,12 @@ def inner_loop(fast: str, portable: str) -> str:
     return f"NB_INNER_LOOP({fast}, {portable})"
 
 
-def gemm(depth: int) -> str:
+def gemm(depth: int, suffix: str = "") -> str:
     """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function."""
     fours = (depth + 1) // 4 - 1  # behind the first
     blocks = "_blocks" if fours >= 4 else ""
     rest = "_2" if depth % 4 in (1, 2) else ""
-    return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}", "0")
+    return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}{suffix}", "0")
 
 
 @dataclass(frozen=True)
@@ -105,4 +111,4 @@ class Layer:
 
     def bytes_of(self, kind: str) -> int:
         """Flash bytes of the layer's constants of one kind."""
-        return sum(c.data.nbytes for _, c in self.constants() if c.kind == kind)
+        return sum(c.nbytes for _, c in self.constants() if c.kind == kind)

@@ -60,8 +60,10 @@ typedef struct {
   const int8_t *shift;            /* right shift; negative: left shift before multiplying */
   int8_t zero_point;
   int8_t minimum, maximum;
-  uint8_t fast; /* every shift is 1..24 and no sum can overflow */
+  uint8_t fast; /* 1: every shift is 1..24 and no sum can overflow; NB_FAST_INT16: and the weights
+                   are int16, see nb_gemm_function */
 } nb_requantization;
+#define NB_FAST_INT16 2
 
 /* The newest rows of a map: row y lies in place (y + shift) % rows. A whole map is a ring of all
  * its rows with shift 0. */
@@ -70,8 +72,8 @@ typedef struct {
 } nb_ring;
 
 /* Matrix product of four pixels, by their depth: the first 4, 8, 12 or 16 values, blocks of 16 where
- * there are more, and with _2 one or two at the end. Three at the end count as four. 0 for cores
- * without DSP instructions. */
+ * there are more, and with _2 one or two at the end. Three at the end count as four. Those of
+ * int16 weights (nb_gemm_int16.c) make one pixel as well. 0 for cores without DSP instructions. */
 struct nb_gemm;
 typedef void (*nb_gemm_function)(const struct nb_gemm *call);
 void nb_gemm_4(const struct nb_gemm *call);
@@ -90,12 +92,46 @@ void nb_gemm_4_blocks_2(const struct nb_gemm *call);
 void nb_gemm_8_blocks_2(const struct nb_gemm *call);
 void nb_gemm_12_blocks_2(const struct nb_gemm *call);
 void nb_gemm_16_blocks_2(const struct nb_gemm *call);
+void nb_gemm_4_int16(const struct nb_gemm *call);
+void nb_gemm_4_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_int16(const struct nb_gemm *call);
+void nb_gemm_8_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_int16(const struct nb_gemm *call);
+void nb_gemm_12_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_int16(const struct nb_gemm *call);
+void nb_gemm_16_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_blocks_int16(const struct nb_gemm *call);
+void nb_gemm_4_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_blocks_int16(const struct nb_gemm *call);
+void nb_gemm_8_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_blocks_int16(const struct nb_gemm *call);
+void nb_gemm_12_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_blocks_int16(const struct nb_gemm *call);
+void nb_gemm_16_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_2_int16(const struct nb_gemm *call);
+void nb_gemm_4_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_2_int16(const struct nb_gemm *call);
+void nb_gemm_8_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_2_int16(const struct nb_gemm *call);
+void nb_gemm_12_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_2_int16(const struct nb_gemm *call);
+void nb_gemm_16_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_blocks_2_int16(const struct nb_gemm *call);
+void nb_gemm_4_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_blocks_2_int16(const struct nb_gemm *call);
+void nb_gemm_8_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_blocks_2_int16(const struct nb_gemm *call);
+void nb_gemm_12_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_blocks_2_int16(const struct nb_gemm *call);
+void nb_gemm_16_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_1_int16(const struct nb_gemm *call);
+void nb_gemm_1_int16_relu(const struct nb_gemm *call);
 
 /* in_c is at least 4. Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4].
  * nb_conv_1x1_s8 needs a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses
  * neither gemm nor scratch. */
 typedef struct {
-  const int8_t *weights;
+  const void *weights; /* int8 */
   nb_requantization requantization;
   nb_gemm_function gemm;
   uint16_t width; /* pixels a row */
@@ -109,7 +145,7 @@ nb_kernel nb_conv_1x1_any_s8;
  * Weights: [out_c][K], K padded with zeros; for the grouped kernel with group_c for in_c.
  * nb_conv_s8 needs a requantization that is `fast`, the others do not. */
 typedef struct {
-  const int8_t *weights;
+  const void *weights; /* int8 */
   nb_requantization requantization;
   nb_gemm_function gemm;
   uint16_t in_h, in_w, in_c;
@@ -163,8 +199,9 @@ nb_kernel nb_depthwise_conv_multiplier_s8;
 /* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. nb_fully_connected_s8
  * needs a requantization that is `fast`; nb_fully_connected_any_s8 neither that nor scratch. */
 typedef struct {
-  const int8_t *weights;
+  const void *weights; /* int8 */
   nb_requantization requantization;
+  nb_gemm_function gemm; /* of int16 weights */
   uint32_t batch;
   uint16_t in_c, out_c;
 } nb_fully_connected_params;

@@ -11,8 +11,8 @@ static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t 
   while (pixel < pixels) {
     const uint32_t left = pixels - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
-      nb_gemm_1_pixel(p->weights, &p->requantization, input + pixel * depth, depth, channels,
-                      scratch, output + pixel * channels);
+      nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, input + pixel * depth, depth,
+                      channels, scratch, output + pixel * channels);
       pixel++;
       continue;
     }

@@ -16,7 +16,8 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
     const uint32_t left = end - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
       nb_conv_gather(p, input, pixel, patches);
-      nb_gemm_1_pixel(p->weights, &p->requantization, patches, row, channels, scratch, output);
+      nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, patches, row, channels, scratch,
+                      output);
       output += channels;
       pixel++;
       continue;

@@ -1,42 +1,17 @@
 /* See nb_gemm_s8.h. The inner loops are assembly: GCC uses no LDM and spills the accumulators. */
-#include "nb_gemm_s8.h"
-
 #include "nb_clamp_s8.h"
+#include "nb_gemm_asm.h"
 
 #ifdef NB_DSP
 
-/* Read by the assembly below; the order matters. */
-struct nb_gemm {
-  const int32_t *bias_multiplier; /* r4 */
-  const int8_t *shift;            /* r5 */
-  int8_t *output;                 /* r6 */
-  uint32_t output_stride;         /* r7 */
-  int32_t zero_point;             /* r8 */
-  const int32_t *end;             /* r9: behind the last of bias_multiplier */
-  uint32_t output_stride_3;       /* r14: three times the stride */
-  const int16_t *wide;            /* r12 */
-  uint32_t blocks;                /* r14: blocks of 16 behind the first 4, 8, 12 or 16 */
-  const int8_t *weights;          /* r11 */
-};
-
-/* r0-r3 sums, r4-r7 pixels, r8 r9 weights, r10 widened weights, r11 weights, r12 pixels */
-#define MULTIPLY(source)          \
-  "smlad r1, r10, r5, " source(1) \
-  "smlad r2, r10, r6, " source(2) \
-  "smlad r3, r10, r7, " source(3) \
-  "smlad r0, r10, r4, r0\n"
-#define SUM(i) "r" #i "\n"
-#define BIAS(i) "r0\n" /* the first product starts from the bias */
-#define FOUR(weight, source)                    \
-  "ldmia r12!, {r4-r7}\n"                       \
-  "sxtb16 r10, " weight "\n" MULTIPLY(source)   \
-  "ldmia r12!, {r4-r7}\n"                       \
-  "sxtb16 r10, " weight ", ror #8\n" MULTIPLY(SUM)
+/* Weights are widened in r10. */
+#define FOUR(weight, source)                                \
+  "sxtb16 r10, " weight "\n" PAIR("r10", source)            \
+  "sxtb16 r10, " weight ", ror #8\n" PAIR("r10", SUM)
 /* The last one or two values of the depth: a pair that widening has made. */
 #define TWO(weight, source)                     \
-  "ldmia r12!, {r4-r7}\n"                       \
   "orr r10, " weight ", " weight ", lsl #8\n"   \
-  "sxtb16 r10, r10\n" MULTIPLY(source)
+  "sxtb16 r10, r10\n" PAIR("r10", source)
 #define LOAD_1 "ldr r8, [r11], #4\n"
 #define LOAD_2 "ldrd r8, r9, [r11], #8\n"
 #define MORE_8 LOAD_2 FOUR("r8", SUM) FOUR("r9", SUM)
@@ -45,67 +20,26 @@ struct nb_gemm {
 #define FIRST_12 FIRST_4 MORE_8
 #define FIRST_16 FIRST_8 MORE_8
 #define BLOCKS "2:\n" MORE_8 MORE_8 "subs r14, #1\nbne 2b\n"
-#define NOTHING ""
 #define LAST_2 LOAD_1 TWO("r8", SUM)
 
-/* See nb_requantize_fast; the carry is the last bit that the shift drops: half. */
-#define REQUANTIZE(i)                        \
-  "smmlar r" #i ", r" #i ", r10, r" #i "\n"  \
-  "add r" #i ", r" #i ", r" #i ", asr #31\n" \
-  "asrs r" #i ", r12\n"                      \
-  "adc r" #i ", r8\n"                        \
-  "ssat r" #i ", #8, r" #i "\n"
+GEMM(nb_gemm_4, NOTHING, FIRST_4, NOTHING, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_8, NOTHING, FIRST_8, NOTHING, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_12, NOTHING, FIRST_12, NOTHING, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_16, NOTHING, FIRST_16, NOTHING, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_4_blocks, NOTHING, FIRST_4, BLOCKS, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_8_blocks, NOTHING, FIRST_8, BLOCKS, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_12_blocks, NOTHING, FIRST_12, BLOCKS, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_16_blocks, NOTHING, FIRST_16, BLOCKS, NOTHING, REQUANTIZE)
+GEMM(nb_gemm_4_2, NOTHING, FIRST_4, NOTHING, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_8_2, NOTHING, FIRST_8, NOTHING, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_12_2, NOTHING, FIRST_12, NOTHING, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_16_2, NOTHING, FIRST_16, NOTHING, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_4_blocks_2, NOTHING, FIRST_4, BLOCKS, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_8_blocks_2, NOTHING, FIRST_8, BLOCKS, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_12_blocks_2, NOTHING, FIRST_12, BLOCKS, LAST_2, REQUANTIZE)
+GEMM(nb_gemm_16_blocks_2, NOTHING, FIRST_16, BLOCKS, LAST_2, REQUANTIZE)
 
-/* The frame is the struct, but that the first pointer and the end lie 4 bytes lower: the pointer is
- * that of the last channel's multiplier. */
-#define GEMM(name, first, blocks, last)                                          \
-  __attribute__((naked)) void name(const struct nb_gemm *call) {                \
-    (void)call; /* in r0 */                                                     \
-    __asm__ volatile(                                                           \
-        "push {r4-r11, lr}\n"                                                   \
-        "sub sp, #44\n"                                                         \
-        "ldm r0, {r1-r10}\n"                                                    \
-        "subs r1, #4\n"                                                         \
-        "subs r6, #4\n"                                                         \
-        "stm sp, {r1-r10}\n"                                                    \
-        "mov r4, r1\n"                                                          \
-        "mov r11, r10\n"                                                        \
-        "1:\n" /* one output channel */                                         \
-        "ldr r0, [r4, #4]\n"                                                    \
-        "ldrd r12, r14, [sp, #28]\n" first blocks last                          \
-        "ldm sp, {r4-r9, r14}\n"                                                \
-        "ldr r10, [r4, #8]!\n"                                                  \
-        "ldrsb r12, [r5], #1\n"                                                 \
-        REQUANTIZE(0) REQUANTIZE(1) REQUANTIZE(2) REQUANTIZE(3)                 \
-        "strb r1, [r6, r7]\n"                                                   \
-        "strb r2, [r6, r7, lsl #1]\n"                                           \
-        "strb r3, [r6, r14]\n"                                                  \
-        "strb r0, [r6], #1\n"                                                   \
-        "stm sp, {r4-r6}\n"                                                     \
-        "cmp r4, r9\n"                                                          \
-        "bne 1b\n"                                                              \
-        "add sp, #44\n"                                                         \
-        "pop {r4-r11, pc}\n");                                                  \
-  }
-
-GEMM(nb_gemm_4, FIRST_4, NOTHING, NOTHING)
-GEMM(nb_gemm_8, FIRST_8, NOTHING, NOTHING)
-GEMM(nb_gemm_12, FIRST_12, NOTHING, NOTHING)
-GEMM(nb_gemm_16, FIRST_16, NOTHING, NOTHING)
-GEMM(nb_gemm_4_blocks, FIRST_4, BLOCKS, NOTHING)
-GEMM(nb_gemm_8_blocks, FIRST_8, BLOCKS, NOTHING)
-GEMM(nb_gemm_12_blocks, FIRST_12, BLOCKS, NOTHING)
-GEMM(nb_gemm_16_blocks, FIRST_16, BLOCKS, NOTHING)
-GEMM(nb_gemm_4_2, FIRST_4, NOTHING, LAST_2)
-GEMM(nb_gemm_8_2, FIRST_8, NOTHING, LAST_2)
-GEMM(nb_gemm_12_2, FIRST_12, NOTHING, LAST_2)
-GEMM(nb_gemm_16_2, FIRST_16, NOTHING, LAST_2)
-GEMM(nb_gemm_4_blocks_2, FIRST_4, BLOCKS, LAST_2)
-GEMM(nb_gemm_8_blocks_2, FIRST_8, BLOCKS, LAST_2)
-GEMM(nb_gemm_12_blocks_2, FIRST_12, BLOCKS, LAST_2)
-GEMM(nb_gemm_16_blocks_2, FIRST_16, BLOCKS, LAST_2)
-
-void nb_gemm_4_pixels(nb_gemm_function gemm, const int8_t *weights, const nb_requantization *r,
+void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
                       const int16_t *wide, uint32_t depth, uint32_t out_c, int8_t *output) {
   const struct nb_gemm call = {r->bias_multiplier,
                                r->shift,
@@ -222,11 +156,7 @@ __attribute__((naked)) static void gemm_1(const struct nb_gemm *call) {
       "ldm sp, {r4-r7}\n"
       "ldr r10, [r14], #4\n"
       "ldrsb r9, [r4], #1\n"
-      "smmlar r0, r0, r10, r0\n"
-      "add r0, r0, r0, asr #31\n"
-      "asrs r0, r9\n"
-      "adc r0, r6\n"
-      "ssat r0, #8, r0\n"
+      REQUANTIZE_BY("r0", "r10", "r9", "r6")
       "strb r0, [r5], #1\n"
       "strd r4, r5, [sp]\n"
       "cmp r14, r7\n"
@@ -235,8 +165,12 @@ __attribute__((naked)) static void gemm_1(const struct nb_gemm *call) {
       "pop {r4-r11, pc}\n");
 }
 
-void nb_gemm_1_pixel(const int8_t *weights, const nb_requantization *r, const int8_t *row,
-                     uint32_t depth, uint32_t out_c, int16_t *wide, int8_t *output) {
+void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
+                     const int8_t *row, uint32_t depth, uint32_t out_c, int16_t *wide,
+                     int8_t *output) {
+  const int of_int16 = r->fast == NB_FAST_INT16;
+  /* int16 weights have one pair for the last one or two values. */
+  const uint32_t rest = of_int16 ? (depth % 4 + 1) / 2 % 2 : 0;
   const uint32_t words = (depth + 3) / 4;
   uint32_t *pairs = (uint32_t *)(void *)wide;
   for (uint32_t i = 0; i < words; i++) {
@@ -244,16 +178,20 @@ void nb_gemm_1_pixel(const int8_t *weights, const nb_requantization *r, const in
     if (4 * i + 4 <= depth) {
       word = nb_load_word(row + 4 * i);
     } else {
-      for (uint32_t k = depth; k-- > 4 * i;) word = word << 8 | (uint8_t)row[k];
+      for (uint32_t k = depth; k-- > 4 * i;) word = word << (rest ? 16 : 8) | (uint8_t)row[k];
     }
     pairs[2 * i] = nb_sxtb16(word);
     pairs[2 * i + 1] = nb_sxtb16_high(word);
   }
   const struct nb_gemm call = {
-      r->bias_multiplier, r->shift, output,  0, r->zero_point, r->bias_multiplier + 2 * out_c, 0,
-      wide,               words,    weights,
+      r->bias_multiplier, r->shift, output, 0, r->zero_point, r->bias_multiplier + 2 * out_c, 0,
+      wide, of_int16 ? 2 * words - rest : words, weights,
   };
-  gemm_1(&call);
+  if (of_int16) {
+    gemm(&call);
+  } else {
+    gemm_1(&call);
+  }
   nb_clamp_s8(r->minimum, r->maximum, output, out_c);
 }
 

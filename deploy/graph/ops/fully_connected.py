@@ -99,6 +99,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         params={
             "weights": Constant(packed.reshape(-1), "weights"),
             "requantization": requant,
+            "gemm": "0",
             "batch": batch,
             "in_c": depth,
             "out_c": channels,

@@ -1,0 +1,129 @@
+/* Matrix products with int16 weights: where flash has room, nothing has to be widened in the loop.
+ *
+ * Weights lie in the pairs that widened pixels have: (k, k+2) (k+1, k+3) for each 4 values of the
+ * depth, one pair (k, k+1) for one or two at the end.
+ *
+ * Those with _relu are for a zero point of -128, and have weights and bias doubled and the
+ * multiplier as it is: the high word of a product is then what the reference rounds, SMMLAR adds
+ * zero point and half to it, and what is negative becomes -128 whichever way its half is rounded.
+ */
+#include "nb_gemm_asm.h"
+
+#ifdef NB_DSP
+
+#define LOAD_2 "ldmia r11!, {r8, r9}\n"
+#define LOAD_3 "ldmia r11!, {r8-r10}\n"
+#define PAIRS_2(source) LOAD_2 PAIR("r8", source) PAIR("r9", SUM)
+#define PAIRS_3(source) LOAD_3 PAIR("r8", source) PAIR("r9", SUM) PAIR("r10", SUM)
+#define FIRST_4 PAIRS_2(BIAS)
+#define FIRST_8 PAIRS_2(BIAS) PAIRS_2(SUM)
+#define FIRST_12 PAIRS_3(BIAS) PAIRS_3(SUM)
+#define FIRST_16 FIRST_12 PAIRS_2(SUM)
+#define BLOCKS "2:\n" PAIRS_3(SUM) PAIRS_3(SUM) PAIRS_2(SUM) "subs r14, #1\nbne 2b\n"
+#define LAST_2 "ldr r8, [r11], #4\n" PAIR("r8", SUM)
+
+/* r8: (2 * zero_point + 1) << shift >> 1 */
+#define RELU(i)                    \
+  "smmlar " i ", " i ", r10, r8\n" \
+  "asr " i ", r12\n"               \
+  "ssat " i ", #8, " i "\n"
+#define REQUANTIZE_RELU \
+  "mvn r8, #254\n"      \
+  "lsl r8, r12\n"       \
+  "asr r8, #1\n" RELU("r0") RELU("r1") RELU("r2") RELU("r3")
+
+/* Without an output stride it is one pixel. */
+#define OR_ONE(one)      \
+  "ldr r1, [r0, #12]\n"  \
+  "cbnz r1, 8f\n"        \
+  "b.w " #one "\n"       \
+  "8:\n"
+
+#define GEMM_BOTH(name, first, blocks, last)                                              \
+  GEMM(name, OR_ONE(nb_gemm_1_int16), first, blocks, last, REQUANTIZE)                    \
+  GEMM(name##_relu, OR_ONE(nb_gemm_1_int16_relu), first, blocks, last, REQUANTIZE_RELU)
+
+GEMM_BOTH(nb_gemm_4_int16, FIRST_4, NOTHING, NOTHING)
+GEMM_BOTH(nb_gemm_8_int16, FIRST_8, NOTHING, NOTHING)
+GEMM_BOTH(nb_gemm_12_int16, FIRST_12, NOTHING, NOTHING)
+GEMM_BOTH(nb_gemm_16_int16, FIRST_16, NOTHING, NOTHING)
+GEMM_BOTH(nb_gemm_4_blocks_int16, FIRST_4, BLOCKS, NOTHING)
+GEMM_BOTH(nb_gemm_8_blocks_int16, FIRST_8, BLOCKS, NOTHING)
+GEMM_BOTH(nb_gemm_12_blocks_int16, FIRST_12, BLOCKS, NOTHING)
+GEMM_BOTH(nb_gemm_16_blocks_int16, FIRST_16, BLOCKS, NOTHING)
+GEMM_BOTH(nb_gemm_4_2_int16, FIRST_4, NOTHING, LAST_2)
+GEMM_BOTH(nb_gemm_8_2_int16, FIRST_8, NOTHING, LAST_2)
+GEMM_BOTH(nb_gemm_12_2_int16, FIRST_12, NOTHING, LAST_2)
+GEMM_BOTH(nb_gemm_16_2_int16, FIRST_16, NOTHING, LAST_2)
+GEMM_BOTH(nb_gemm_4_blocks_2_int16, FIRST_4, BLOCKS, LAST_2)
+GEMM_BOTH(nb_gemm_8_blocks_2_int16, FIRST_8, BLOCKS, LAST_2)
+GEMM_BOTH(nb_gemm_12_blocks_2_int16, FIRST_12, BLOCKS, LAST_2)
+GEMM_BOTH(nb_gemm_16_blocks_2_int16, FIRST_16, BLOCKS, LAST_2)
+
+/* One pixel. r0 sum, r1 weights, r2 pixels, r3 fours left, r4-r7 pixels, r8-r10 r12 weights, r11 all
+ * pixels, r14 bias and multiplier; sp: shift, output, zero point, end, pairs */
+#define FOUR_PAIRS                 \
+  "ldmia r1!, {r8-r10, r12}\n"     \
+  "ldmia r2!, {r4-r7}\n"           \
+  "smlad r0, r8, r4, r0\n"         \
+  "smlad r0, r9, r5, r0\n"         \
+  "smlad r0, r10, r6, r0\n"        \
+  "smlad r0, r12, r7, r0\n"
+
+#define GEMM_1(name, requantize)                                                   \
+  __attribute__((naked)) void name(const struct nb_gemm *call) {                   \
+    (void)call; /* in r0; `blocks` are pairs */                                    \
+    __asm__ volatile(                                                              \
+        "push {r4-r11, lr}\n"                                                      \
+        "sub sp, #20\n"                                                            \
+        "ldr r14, [r0], #4\n"                                                      \
+        "ldm r0, {r2-r9, r12}\n" /* shift, output, -, zero point, end, -, wide, pairs, weights */ \
+        "mov r11, r8\n"                                                            \
+        "mov r1, r12\n"                                                            \
+        "mov r4, r5\n"                                                             \
+        "mov r5, r6\n"                                                             \
+        "mov r6, r9\n"                                                             \
+        "stm sp, {r2-r6}\n"                                                        \
+        "1:\n" /* one output channel */                                            \
+        "ldr r0, [r14], #4\n"                                                      \
+        "mov r2, r11\n"                                                            \
+        "ldr r3, [sp, #16]\n"                                                      \
+        "lsls r12, r3, #31\n" /* one pair more: minus; two more: carry */          \
+        "bcc 2f\n"                                                                 \
+        "ldrd r8, r9, [r1], #8\n"                                                  \
+        "ldrd r4, r5, [r2], #8\n"                                                  \
+        "smlad r0, r8, r4, r0\n"                                                   \
+        "smlad r0, r9, r5, r0\n"                                                   \
+        "2:\n"                                                                     \
+        "bpl 3f\n"                                                                 \
+        "ldr r8, [r1], #4\n"                                                       \
+        "ldr r4, [r2], #4\n"                                                       \
+        "smlad r0, r8, r4, r0\n"                                                   \
+        "3:\n"                                                                     \
+        "lsrs r3, #3\n"                                                            \
+        "bcs 5f\n"                                                                 \
+        "beq 6f\n"                                                                 \
+        "subs r3, #1\n"                                                            \
+        "4:\n" FOUR_PAIRS                                                          \
+        "5:\n" FOUR_PAIRS                                                          \
+        "subs r3, #1\n"                                                            \
+        "bge 4b\n"                                                                 \
+        "6:\n"                                                                     \
+        "ldm sp, {r4-r7}\n"                                                        \
+        "ldr r10, [r14], #4\n"                                                     \
+        "ldrsb r12, [r4], #1\n"                                                    \
+        requantize                                                                 \
+        "strb r0, [r5], #1\n"                                                      \
+        "strd r4, r5, [sp]\n"                                                      \
+        "cmp r14, r7\n"                                                            \
+        "bne 1b\n"                                                                 \
+        "add sp, #20\n"                                                            \
+        "pop {r4-r11, pc}\n");                                                     \
+  }
+
+GEMM_1(nb_gemm_1_int16, REQUANTIZE_BY("r0", "r10", "r12", "r6"))
+GEMM_1(nb_gemm_1_int16_relu, "mvn r8, #254\nlsl r8, r12\nasr r8, #1\n" RELU("r0"))
+
+#else
+typedef int nb_gemm_int16_is_empty;
+#endif

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.build import BuildResult, build_firmware
+from deploy.emulate import open_session
 from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.graph import DType, Graph, Tensor, parse_graph
-from deploy.memory import STATIC_BYTES
-from deploy.targets import Target
+from deploy.targets import Target, load_target, target_names
 
 STACK_BYTES = 8192  # the interpreter's calls nest deeper than ours
 _LIBRARY = "libtensorflow-microlite.a"
-_OTHER_STATIC = 8192 - STATIC_BYTES  # resolver, interpreter and C library
 _GIVE = (
     "give --tflm-dir DIR: a source tree of tflite-micro in which you built the library for this "
     "core (make -f tensorflow/lite/micro/tools/make/Makefile TARGET=cortex_m_generic "
@@ -74,14 +73,14 @@ def build_tflm(
     folder: Path,
     out_elf: Path,
     *,
-    arena: int | None = None,
+    arena: int,
 ) -> BuildResult:
     """Build the firmware with the interpreter.
 
     Args:
         data: the .tflite file, which lies in flash as it is.
         folder: for the generated files.
-        arena: bytes for the interpreter; None: all RAM that is left.
+        arena: bytes for the interpreter.
 
     Raises:
         DeployError: the model has no int8 or uint8 border, or the firmware does not link or fit.
@@ -89,8 +88,7 @@ def build_tflm(
     if not target.is_bare_metal:
         raise DeployError("the engine tflm is for boards and emulated ones, not for the host")
     graph = parse_graph(data, name)
-    size = arena or _largest_arena(target)
-    for file, text in _files(graph, data, size).items():
+    for file, text in _files(graph, data, arena).items():
         write_atomic(folder / file, text)
     (folder / "model.tflite").write_bytes(data)
     return build_firmware(
@@ -105,12 +103,34 @@ def build_tflm(
     )
 
 
-def _largest_arena(target: Target) -> int:
-    assert target.ram is not None
-    left = target.ram.length
-    if target.fast_ram is None:
-        left -= STACK_BYTES + STATIC_BYTES + _OTHER_STATIC
-    return left & ~15
+def arena_used(data: bytes, name: str, target: Target, library: TflmLibrary, folder: Path) -> int:
+    """Bytes that the interpreter uses for a model, rounded up to 16.
+
+    It is asked on the largest machine of the same core that QEMU knows: how much it uses depends
+    on the library and the model, not on the board.
+
+    Raises:
+        DeployError: QEMU is missing, or the interpreter refuses the model.
+    """
+    machine = _machine(target)
+    assert machine.ram is not None
+    half = machine.ram.length // 2  # more than any board has
+    elf = build_tflm(data, name, machine, library, folder, folder / "ask.elf", arena=half).elf
+    with open_session(machine, elf, emulator="qemu", plugin=False) as session:
+        used = session.link.memory().arena_bytes
+    elf.unlink()
+    return max(16, (used + 15) & ~15)
+
+
+def _machine(target: Target) -> Target:
+    known = [
+        machine
+        for machine in map(load_target, target_names())
+        if machine.core == target.core and machine.emulator and machine.emulator.qemu_machine
+    ]
+    if not known:
+        raise DeployError(f"QEMU knows no machine with {target.name}'s core, {target.core}")
+    return max(known, key=lambda machine: machine.ram_bytes)
 
 
 def _files(graph: Graph, data: bytes, arena: int) -> dict[str, str]:

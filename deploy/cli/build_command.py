@@ -15,7 +15,8 @@ from deploy.cli.context import (
     RunContext,
     TargetOption,
 )
-from deploy.cli.single_file import Engine, EngineOption, TflmOption, build_file
+from deploy.cli.engine import Engine, EngineOption, TflmOption, build_tflm_stage
+from deploy.cli.single_file import build_file
 from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.stamps import Stamp
@@ -113,16 +114,21 @@ def command(
     The host build runs the whole test set: the int8 accuracy in the report comes from the same
     C that the board executes. A model that does not fit is refused, by bytes and layer.
     """
+    chosen = Engine(engine, tflm_dir).check()
     if source.is_file():
         from deploy.targets import load_target
 
-        build_file(source, load_target(target), output, Engine(engine, tflm_dir))
+        build_file(source, load_target(target), output, chosen)
         return
-    if engine != "nb":
-        raise DeployError(f"--engine {engine} takes a .tflite file: RUN/MODEL/model.tflite")
     if (source / "plan.json").is_file():
+        if engine != "nb":
+            raise DeployError(f"--engine {engine} takes a run folder or a .tflite file")
         build_folder(source, target, output)
         return
     context = RunContext.open(source, target=target, model=model)
-    stage(context)
-    say("build", f"done; next: netbooster emulate {source} --target {target}")
+    if engine == "tflm":
+        build_tflm_stage(context, chosen, force=True)
+    else:
+        stage(context)
+    option = "" if engine == "nb" else f" --engine {engine}"
+    say("build", f"done; next: netbooster emulate {source} --target {target}{option}")

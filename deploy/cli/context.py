@@ -34,9 +34,10 @@ ModelOption = Annotated[
 
 @dataclass
 class ModelPaths:
-    """The artifacts of one model in a run folder."""
+    """The artifacts of one model in a run folder; firmware and what it did, of one engine."""
 
     folder: Path
+    engine: str = "nb"
 
     @property
     def name(self) -> str:
@@ -75,15 +76,25 @@ class ModelPaths:
 
     def firmware(self, target: str) -> Path:
         """Firmware for a target."""
-        return self.folder / f"firmware-{target}.elf"
+        return self.folder / f"firmware-{target}{self._suffix}.elf"
+
+    def sources(self, target: str) -> Path:
+        """What that firmware was built from: generated C, or what wraps the interpreter."""
+        if self.engine == "nb":
+            return self.generated
+        return self.folder / f"generated-{target}{self._suffix}"
 
     def build_json(self, target: str) -> Path:
         """Sizes and compiler of that firmware."""
-        return self.folder / f"build-{target}.json"
+        return self.folder / f"build-{target}{self._suffix}.json"
 
     def measurement(self, target: str) -> Path:
         """What the firmware did on the target."""
-        return self.folder / f"measurement-{target}.json"
+        return self.folder / f"measurement-{target}{self._suffix}.json"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.engine == "nb" else f"-{self.engine}"
 
 
 @dataclass
@@ -97,6 +108,7 @@ class RunContext:
     force: bool = False
     device: str = "cpu"
     planning: Planning = field(default_factory=Planning)
+    engine: str = "nb"
 
     @classmethod
     def open(
@@ -145,7 +157,8 @@ class RunContext:
     @property
     def models(self) -> list[ModelPaths]:
         """The models that the command works on."""
-        return [ModelPaths(self.folder / name) for name in ([self.only] if self.only else MODELS)]
+        names = [self.only] if self.only else MODELS
+        return [ModelPaths(self.folder / name, self.engine) for name in names]
 
     def discard_training(self) -> None:
         """Delete what training wrote, so that it starts anew."""
@@ -160,5 +173,10 @@ class RunContext:
             DeployError: it is missing; names the command that writes it.
         """
         if not path.exists():
-            raise DeployError(f"{path} is missing; make it with: netbooster {stage} {self.folder}")
+            command = f"netbooster {stage} {self.folder}"
+            if stage in ("build", "emulate"):
+                command += f" --target {self.target_name}"
+                if f"-{self.engine}." in path.name:
+                    command += f" --engine {self.engine} --tflm-dir DIR"
+            raise DeployError(f"{path} is missing; make it with: {command}")
         return path

@@ -7,12 +7,13 @@ import typer
 
 from deploy.cli.console import say
 from deploy.cli.context import DEFAULT_TARGET, MODELS, ModelPaths, TargetOption
+from deploy.cli.engine import Engine, EngineOption
 from deploy.errors import DeployError
 
 NO_ARGS_IS_HELP = True
 
 
-def firmware_of(source: Path, target: str, model: str) -> Path:
+def firmware_of(source: Path, target: str, model: str, engine: str = "nb") -> Path:
     """The .elf itself, or the one in a run folder.
 
     Raises:
@@ -22,10 +23,11 @@ def firmware_of(source: Path, target: str, model: str) -> Path:
         return source
     if model not in MODELS:
         raise DeployError(f"unknown model '{model}'; choose one of: {', '.join(MODELS)}")
-    elf = ModelPaths(source / model).firmware(target)
+    elf = ModelPaths(source / model, Engine(engine).check().name).firmware(target)
     if not elf.is_file():
         raise DeployError(
             f"{elf} is missing; make it with: netbooster build {source} --target {target}"
+            + ("" if engine == "nb" else f" --engine {engine} --tflm-dir DIR")
         )
     return elf
 
@@ -55,13 +57,14 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the exact command and do nothing.")
     ] = False,
+    engine: EngineOption = "nb",
 ) -> None:
     """Write a firmware to a board; with --port, the board's own checksum of it is compared."""
     from deploy.flash import flash, plan_flash, verify_flash
     from deploy.targets import load_target
 
     board = load_target(target)
-    elf = firmware_of(source, board.name, model)
+    elf = firmware_of(source, board.name, model, engine)
     if dry_run:
         plan = plan_flash(board, elf, elf.parent, tool=tool, port=port, volume=volume)
         typer.echo(str(plan))

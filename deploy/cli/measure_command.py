@@ -8,6 +8,7 @@ import typer
 
 from deploy.cli.console import say
 from deploy.cli.context import DEFAULT_TARGET, ModelPaths, RunContext, RunFolder, TargetOption
+from deploy.cli.engine import Engine, EngineOption, TflmOption, prepare_engine
 from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.stamps import hash_file, hash_files
@@ -51,14 +52,14 @@ def measure_run(
     hashes = {
         "tflite": hash_file(paths.tflite),
         "elf": hash_file(elf),
-        "generated": hash_files([paths.generated]),
+        "generated": hash_files([paths.sources(target.name)]),
     }
     measured = measure(
         connect,
         inputs,
         expected,
         sha256=hashes["tflite"],
-        progress_file=paths.folder / f"measurement-{target.name}.partial.jsonl",
+        progress_file=paths.measurement(target.name).with_suffix(".partial.jsonl"),
         key={
             "elf": hashes["elf"],
             "data": context.dataset.fingerprint(),
@@ -71,7 +72,7 @@ def measure_run(
     path = paths.measurement(target.name)
     write_atomic(path, json.dumps(record, indent=1) + "\n")
     _tell(paths, record, measured)
-    if measured.first_different is not None:
+    if measured.first_different is not None and paths.engine == "nb":
         raise DeployError(
             f"{paths.name}: {target.name} and the host build disagree in "
             f"{measured.different_bytes} output bytes, first at test image "
@@ -111,7 +112,7 @@ def _record(
         "format": 1,
         "model": paths.name,
         "target": target.name,
-        "engine": "nb",
+        "engine": paths.engine,
         "toolchain": {
             "compiler": build["compiler"],
             "flags": build["flags"],
@@ -119,6 +120,7 @@ def _record(
         },
         "counting": measured.counting,
         "instructions": first.instructions,
+        "instructions_range": _span([lap.instructions for lap in measured.laps]),
         "cycles_estimated": estimated,
         "cycles_measured": None if cycles is None else round(cycles["median"]),
         "cycles_measured_spread": cycles,
@@ -163,11 +165,19 @@ def _record(
         "exact": {
             "host": measured.first_different is None,
             "tflm": None,
-            "reason": "measure compares with the host build; emulate also with TFLM",
+            "reason": "measure compares with the host build; emulate also with TFLM"
+            if measured.first_different is None
+            else f"{measured.different_bytes} of {measured.outputs.size} bytes are not the host "
+            "build's",
         },
         "reconnects": measured.reconnects,
-        "hashes": hashes,
+        "hashes": hashes | {"library": build.get("library_sha256")},
     }
+
+
+def _span(counts: list[int | None]) -> list[int] | None:
+    known = [count for count in counts if count is not None]
+    return [min(known), max(known)] if known else None
 
 
 def _tell(paths: ModelPaths, record: dict[str, Any], measured: "Measured") -> None:
@@ -177,7 +187,11 @@ def _tell(paths: ModelPaths, record: dict[str, Any], measured: "Measured") -> No
         "measure",
         f"{paths.name}: accuracy on {record['target']} ({where}) "
         f"{record['accuracy_on_device']:.2%} of {count} test images"
-        + ("; every output byte equal to the host build" if record["exact"]["host"] else ""),
+        + (
+            "; every output byte equal to the host build"
+            if record["exact"]["host"]
+            else f"; {record['exact']['reason']}"
+        ),
     )
     if spread := record["cycles_measured_spread"]:
         clock = record["clock_hz"]
@@ -234,6 +248,8 @@ def command(
     ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Timed inferences, at least.")] = 10,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for one answer.")] = _SECONDS,
+    engine: EngineOption = "nb",
+    tflm_dir: TflmOption = None,
 ) -> None:
     """Send the labelled test set to a device: accuracy, latency, memory, every byte compared.
 
@@ -241,12 +257,14 @@ def command(
     estimated. After a pulled cable it goes on where it stopped, also as a new command.
     """
     if (port is None) == (emulator is None):
-        raise DeployError("give either --port PORT (a board) or --emulator qemu")
+        raise DeployError("give either --port PORT (a board) or --emulator qemu or renode")
     from deploy.emulate import EMULATORS
 
     if emulator is not None and emulator not in EMULATORS:
         raise DeployError(f"unknown emulator '{emulator}'; known: {', '.join(EMULATORS)}")
+    chosen = Engine(engine, tflm_dir).check()
     context = RunContext.open(run, target=target, model=model)
+    prepare_engine(context, chosen)
     measure_run(
         context,
         context.models[0],

@@ -1,13 +1,12 @@
 """What `build` and `emulate` do with a single .tflite file, without a run folder."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 
 from deploy.cli.console import say
+from deploy.cli.engine import Engine
 from deploy.cli.inspect_command import read_bytes
 from deploy.cli.planning import Planning
 from deploy.errors import DeployError
@@ -17,33 +16,9 @@ if TYPE_CHECKING:
     from deploy.emulate import EmulationResult
     from deploy.targets import Target
 
-ENGINES = ("nb", "tflm")
-
-EngineOption = Annotated[
-    str,
-    typer.Option(help="Of a single .tflite: nb, or tflm for the interpreter in --tflm-dir."),
-]
-TflmOption = Annotated[
-    Path | None,
-    typer.Option("--tflm-dir", help="TensorFlow Lite Micro: headers and the library you built."),
-]
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Which engine runs the model: our compiled C, or an interpreter that the user built."""
-
-    name: str = "nb"
-    tflm_dir: Path | None = None
-
-    def check(self) -> None:
-        """Raises DeployError for an unknown engine."""
-        if self.name not in ENGINES:
-            raise DeployError(f"unknown engine '{self.name}'; known: {', '.join(ENGINES)}")
-
 
 def build_file(
-    tflite: Path, target: "Target", output: Path | None, engine: Engine, arena: int | None = None
+    tflite: Path, target: "Target", output: Path | None, engine: Engine
 ) -> tuple[Path, "Sizes"]:
     """Compile for the target's RAM and build, or link the interpreter with the file as it is."""
     from deploy.build import build_firmware
@@ -53,9 +28,10 @@ def build_file(
     folder = tflite.with_name(f"{tflite.stem}-{target.name}{_suffix(engine)}-generated")
     data = read_bytes(tflite)
     if engine.name == "tflm":
-        from deploy.engine_tflm import build_tflm, find_library
+        from deploy.engine_tflm import arena_used, build_tflm, find_library
 
         library = find_library(engine.tflm_dir, target)
+        arena = arena_used(data, tflite.stem, target, library, folder)
         result = build_tflm(data, tflite.stem, target, library, folder, elf, arena=arena)
     else:
         from deploy.cli.compile_command import compile_file
@@ -86,8 +62,6 @@ def emulate_file(
 ) -> dict[str, Any]:
     """Build a file and run random images; every output byte must be the TFLM interpreter's.
 
-    With the engine tflm the firmware is built twice: the first tells how much arena it uses.
-
     Raises:
         DeployError: it does not fit or run, or the answers differ.
     """
@@ -95,11 +69,7 @@ def emulate_file(
 
     inputs = _random_images(read_bytes(tflite), tflite.stem, images)
     elf, sizes = build_file(tflite, target, None, engine)
-    options: dict[str, Any] = {"emulator": emulator, "max_instructions": max_instructions}
-    if engine.name == "tflm":
-        used = run_images(target, elf, inputs[:1], **options).arena_bytes
-        elf, sizes = build_file(tflite, target, None, engine, arena=(used + 15) & ~15)
-    result = run_images(target, elf, inputs, **options)
+    result = run_images(target, elf, inputs, emulator=emulator, max_instructions=max_instructions)
     reason = _compare(tflite, inputs, result)
     cycles = result.cycles_estimated
     ram, flash = sizes.ram_static + result.stack_high_water, sizes.flash_total

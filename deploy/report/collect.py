@@ -27,13 +27,17 @@ class Missing:
 
 @dataclass
 class ModelRun:
-    """All that is known of one model (``vanilla`` or ``boosted``)."""
+    """All that is known of one model (``vanilla`` or ``boosted``).
+
+    ``tflm``: what the same model did in TensorFlow Lite Micro, where somebody ran it there.
+    """
 
     name: str
     summary: Summary | None = None
     card: ModelCard | None = None
     plan: Plan | None = None
     measurement: Measurement | None = None
+    tflm: Measurement | None = None
     metrics: list[MetricPoint] = field(default_factory=list)
     tflite: bytes | None = None
 
@@ -158,7 +162,24 @@ def _read_model(folder: Path, target: str, missing: list[Missing]) -> ModelRun:
     _check_hashes(run, folder, target)
     if run.measurement:
         _check_measurement(run.measurement, measurement, target, emulate)
+    _read_tflm(run, folder, target, emulate)
     return run
+
+
+def _read_tflm(run: ModelRun, folder: Path, target: str, emulate: str) -> None:
+    """The same for the other engine, which nobody has to have."""
+    path = folder / f"measurement-{target}-tflm.json"
+    remedy = f"{emulate} --engine tflm --tflm-dir DIR"
+    run.tflm = _read_json(path, Measurement, remedy)
+    if run.tflm is None:
+        return
+    _check_measurement(run.tflm, path, target, remedy)
+    known = run.tflm.hashes.get("tflite")
+    if run.tflite is not None and known and known != hashlib.sha256(run.tflite).hexdigest():
+        raise DeployError(
+            f"{path}: made from another flatbuffer than {folder / 'model.tflite'}; `{remedy}` "
+            "makes it again"
+        )
 
 
 def _read_bytes(path: Path) -> bytes | None:

@@ -26,6 +26,23 @@ COUNTING = {
         "these counts carry the timer's resolution and the reading code. They are coarser than "
         "the plugin's and must not be compared with them.",
     ),
+    "renode-executed-instructions": (
+        "Renode's count of executed instructions",
+        "Renode's own counter, read at two marks in the firmware by watchpoints, in the "
+        "instruction that ends a block: it is exact. There are no counts by layer and no cycles.",
+    ),
+    "dwt": (
+        "Cycle counter of the board (DWT)",
+        "Cycles are measured on the board, by the core's own counter; instructions are unknown.",
+    ),
+    "host clock": (
+        "This machine's clock",
+        "The firmware's harness ran as a program of this machine: its time is no board's.",
+    ),
+    "not timed": (
+        "Nothing was timed",
+        "The answers came over a socket or a pseudo-terminal, where no board can be.",
+    ),
 }
 
 

@@ -14,6 +14,7 @@ from deploy.report import numbers
 from deploy.report.budget_check import BudgetCheck, check_budget
 from deploy.report.collect import RunData, collect_run, rerun_command
 from deploy.report.curves import training_curves
+from deploy.report.engines import engine_tables
 from deploy.report.figures import COUNTING, accuracy_rows, alerts, exactness
 from deploy.report.layers import layer_section
 from deploy.report.sections import (
@@ -106,6 +107,7 @@ def render(run: RunData, budget: BudgetCheck, sample_images: Sequence[SampleImag
             speed=speed_rows(run),
             layers=layer_section(run),
             memory=memory_section(run),
+            engines=engine_tables(run),
             curves=training_curves(run),
             training=training_rows(run),
             answers=board_answers(run, sample_images),

@@ -1,6 +1,7 @@
 """What the page and the terminal say about a complete run."""
 
 import io
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -172,3 +173,40 @@ def test_terminal_shows_the_key_figures(run: Any) -> None:
     for expected in ("86.20%", "89.10%", "+2.90 points", "23,499,152", "+64 (+0.008%)", "11 of 12"):
         assert expected in shown
     assert "Budget kept: " in shown
+
+
+def test_both_engines_stand_side_by_side(run: Any) -> None:
+    assert "Beside TensorFlow Lite Micro" not in run.text()
+    for model in ("vanilla", "boosted"):
+        ours = json.loads((run.path / model / run.measurement).read_text())
+        theirs = ours | {
+            "engine": "tflm",
+            "layers": [],
+            "instructions": 4 * ours["instructions"],
+            "cycles_estimated": 5 * ours["cycles_estimated"],
+            "latency_estimated_ms": 5 * ours["latency_estimated_ms"],
+            "exact": {"host": model == "vanilla", "tflm": None, "reason": "3 of 40 bytes are not"},
+            "hashes": ours["hashes"] | {"library": "ba" * 32},
+        }
+        path = run.path / model / f"measurement-{run.target}-tflm.json"
+        path.write_text(json.dumps(theirs))
+    text = run.text()
+    count = run.value(f"boosted/{run.measurement}", "instructions")
+    assert f"Instructions {count:,} {4 * count:,} 4.00" in text
+    assert "Bytes equal to the host build all all" in text
+    assert "Bytes equal to the host build all no: 3 of 40 bytes are not" in text
+    assert "library SHA-256 " + "ba" * 32 in text
+    assert "Not comparable" not in text
+    run.change(f"boosted/measurement-{run.target}-tflm.json", "counting", value="dwt")
+    assert "Not comparable: measured under different counting" in run.text()
+    run.change(f"boosted/measurement-{run.target}-tflm.json", "hashes", "tflite", value="0" * 64)
+    with pytest.raises(DeployError, match=r"another flatbuffer .* --engine tflm --tflm-dir DIR"):
+        run.report()
+
+
+def test_every_way_of_counting_is_explained(run: Any) -> None:
+    for model in ("vanilla", "boosted"):
+        run.change(f"{model}/{run.measurement}", "counting", value="renode-executed-instructions")
+    text = run.text()
+    assert "read at two marks in the firmware" in text
+    assert "does not know this method" not in text

@@ -116,6 +116,7 @@ def plan_flash(
     tool: str | None = None,
     port: str | None = None,
     volume: Path | None = None,
+    dry: bool = False,
 ) -> FlashPlan:
     """Choose the tool and write the command down.
 
@@ -124,6 +125,7 @@ def plan_flash(
         tool: this one; by default the first of the target's that the machine has.
         port: serial port, for bossac.
         volume: where the board's drive is mounted, for ``copy``; by default it is looked for.
+        dry: the command is only shown: the named tool need not be installed.
 
     Raises:
         DeployError: the target cannot be flashed, the tool is not one of its, or none is
@@ -146,7 +148,7 @@ def plan_flash(
         raise DeployError(f"nothing is installed that flashes {target.name}. Install one: {ways}")
     if chosen == "copy":
         return _copy_plan(target, data, elf, image, volume)
-    if shutil.which(chosen) is None:
+    if not dry and shutil.which(chosen) is None:
         raise DeployError(f"{chosen} is not installed; install it with: {_INSTALL[chosen]}")
     file = folder / f"{elf.stem}.bin"
     try:

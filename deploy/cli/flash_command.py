@@ -66,7 +66,7 @@ def command(
     board = load_target(target)
     elf = firmware_of(source, board.name, model, engine)
     if dry_run:
-        plan = plan_flash(board, elf, elf.parent, tool=tool, port=port, volume=volume)
+        plan = plan_flash(board, elf, elf.parent, tool=tool, port=port, volume=volume, dry=True)
         typer.echo(str(plan))
         return
     plan = flash(board, elf, tool=tool, port=port, volume=volume)

@@ -178,7 +178,10 @@ class RenodeSession(Session):
             raise explain_fault(fault, self._elf) from fault
         finally:
             self._uart.on_silence = None
-        return {"instructions": self._next_count()}
+        count = self._next_count()
+        if count > self._limit:  # between two looks at the running core
+            raise limit_error(self.emulator, self._limit, f"it took {count:,}")
+        return {"instructions": count}
 
     def _boot(self) -> None:
         for attempt in range(_PORT_TRIES):

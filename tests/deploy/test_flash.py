@@ -146,6 +146,20 @@ def test_dry_run_prints_the_command_and_runs_nothing(elves, path, capsys):
     assert not elf.with_suffix(".bin").exists()
 
 
+def test_dry_run_of_a_named_tool_does_not_need_it(elves, path, capsys):
+    elf = elves["nucleo-f446re"]
+    arguments = ["flash", str(elf), "--target", "nucleo-f446re", "--tool", "st-flash"]
+    with pytest.raises(SystemExit) as done:
+        main([*arguments, "--dry-run"])
+    assert done.value.code == 0
+    file = elf.with_suffix(".bin")
+    assert capsys.readouterr().out.strip() == f"st-flash --reset write {file} 0x08000000"
+    with pytest.raises(SystemExit) as done:
+        main(arguments)
+    assert done.value.code == 2
+    assert "st-flash is not installed; install it with" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

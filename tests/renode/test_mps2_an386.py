@@ -121,3 +121,7 @@ def test_faults_endless_inferences_and_a_killed_emulator(fake_elf: Path) -> None
         os.killpg(session.pid, signal.SIGKILL)
         with pytest.raises(DeployError, match="has ended: exit status -9"):
             session.link.command("name")
+    with RenodeSession(TARGET, fake_elf, max_instructions=1_000_000) as session:
+        session.link.load_input(bytes(16))
+        with pytest.raises(DeployError, match="no end after 1,000,000 instructions"):
+            session.infer()  # of 3,000,000

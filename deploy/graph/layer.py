@@ -64,10 +64,15 @@ def inner_loop(fast: str, portable: str) -> str:
 
 
 def gemm(depth: int, suffix: str = "") -> str:
-    """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function."""
+    """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function.
+
+    ``suffix`` is that of int16 weights, whose loops go by the depth.
+    """
+    rest = "_2" if depth % 4 in (1, 2) else ""
+    if not suffix:
+        return inner_loop(f"nb_gemm{rest}", "0")
     fours = (depth + 1) // 4 - 1  # behind the first
     blocks = "_blocks" if fours >= 4 else ""
-    rest = "_2" if depth % 4 in (1, 2) else ""
     return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}{suffix}", "0")
 
 

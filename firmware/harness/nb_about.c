@@ -98,22 +98,11 @@ void nb_command_firmware(void) {
     nb_put_line("\"}");
 }
 
+/* What each does is in firmware/README.md: half a kilobyte that no device has to keep. */
 void nb_command_help(void) {
-    nb_put_line("help           this text\r\n"
-                "name           name of the device\r\n"
-                "profile        model and its hash\r\n"
-                "banner         the boot banner again\r\n"
-                "firmware       size and checksum of the program in flash\r\n"
-                "timestamp      microseconds since boot\r\n"
-                "db load N      announce N bytes of input\r\n"
-                "db HH[HH]*     send them, in hexadecimal\r\n"
-                "db print       show the input tensor\r\n"
-                "infer N [W=0]  N timed inferences after W others\r\n"
-                "profile layers one inference, each layer timed\r\n"
-                "results        outputs as real numbers\r\n"
-                "output         outputs as bytes\r\n"
-                "memory         arena and stack\r\n"
-                "selftest       check clock, memory and stack");
+    nb_put_line("help\r\nname\r\nprofile\r\nbanner\r\nfirmware\r\ntimestamp\r\ndb load N\r\n"
+                "db HH[HH]*\r\ndb print\r\ninfer N [W=0]\r\nprofile layers\r\nresults\r\noutput\r\n"
+                "memory\r\nselftest");
 }
 
 __attribute__((weak)) uint32_t nb_model_arena_used(void) {

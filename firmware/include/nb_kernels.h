@@ -71,27 +71,14 @@ typedef struct {
   uint16_t rows, shift;
 } nb_ring;
 
-/* Matrix product of four pixels, by their depth: the first 4, 8, 12 or 16 values, blocks of 16 where
- * there are more, and with _2 one or two at the end. Three at the end count as four. Those of
- * int16 weights (nb_gemm_int16.c) make one pixel as well. 0 for cores without DSP instructions. */
+/* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4. Those of int16
+ * weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16 values, blocks of 16 where
+ * there are more; three at the end count as four. They make one pixel as well. 0 for cores without
+ * DSP instructions. */
 struct nb_gemm;
 typedef void (*nb_gemm_function)(const struct nb_gemm *call);
-void nb_gemm_4(const struct nb_gemm *call);
-void nb_gemm_8(const struct nb_gemm *call);
-void nb_gemm_12(const struct nb_gemm *call);
-void nb_gemm_16(const struct nb_gemm *call);
-void nb_gemm_4_blocks(const struct nb_gemm *call);
-void nb_gemm_8_blocks(const struct nb_gemm *call);
-void nb_gemm_12_blocks(const struct nb_gemm *call);
-void nb_gemm_16_blocks(const struct nb_gemm *call);
-void nb_gemm_4_2(const struct nb_gemm *call);
-void nb_gemm_8_2(const struct nb_gemm *call);
-void nb_gemm_12_2(const struct nb_gemm *call);
-void nb_gemm_16_2(const struct nb_gemm *call);
-void nb_gemm_4_blocks_2(const struct nb_gemm *call);
-void nb_gemm_8_blocks_2(const struct nb_gemm *call);
-void nb_gemm_12_blocks_2(const struct nb_gemm *call);
-void nb_gemm_16_blocks_2(const struct nb_gemm *call);
+void nb_gemm(const struct nb_gemm *call);
+void nb_gemm_2(const struct nb_gemm *call);
 void nb_gemm_4_int16(const struct nb_gemm *call);
 void nb_gemm_4_int16_relu(const struct nb_gemm *call);
 void nb_gemm_8_int16(const struct nb_gemm *call);

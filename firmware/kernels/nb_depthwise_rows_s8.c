@@ -14,7 +14,10 @@
 #define BT(i, x, taps, from) "smlabt r" #i ", " x ", " taps ", " from(i)
 #define SUM(i) "r" #i "\n"
 #define BIAS(i) "r0\n" /* r0 holds the bias until its own first product, the last one */
-#define TAPS(offset) "ldrd r11, r12, [sp, #52 + " offset "]\n"
+/* Where the pairs of taps lie from sp on: behind the frames described below. */
+#define OWN "56"
+#define SHARED "72"
+#define TAPS(base, offset) "ldrd r11, r12, [sp, #" base " + " offset "]\n"
 #define DOWN "add r14, r10\n"
 #define X01 "r4"
 #define X23 "r5"
@@ -27,45 +30,45 @@
 #define Q "r12"
 
 #define ROW_3_1(row, from)                                                \
-  TAPS(#row " * 8") "ldm r14, {r4-r6}\n" DOWN                             \
+  TAPS(OWN, #row " * 8") "ldm r14, {r4-r6}\n" DOWN                             \
   TB(1, X01, P, from) AD(2, X23, P, from) TB(3, X23, P, from) AD(0, X01, P, SUM) \
   BT(0, X23, Q, SUM) AD(1, X23, Q, SUM) BT(2, X45, Q, SUM) AD(3, X45, Q, SUM)
 
 #define ROW_5_1(row, from)                                                \
-  TAPS(#row " * 16") "ldm r14, {r4-r7}\n" DOWN                            \
+  TAPS(SHARED, #row " * 16") "ldm r14, {r4-r7}\n" DOWN                            \
   TB(1, X01, P, from) AD(2, X23, P, from) TB(3, X23, P, from) AD(0, X01, P, SUM) \
   BT(0, X45, Q, SUM) AD(1, X45, Q, SUM) BT(2, X67, Q, SUM) AD(3, X67, Q, SUM) \
-  TAPS(#row " * 16 + 8")                                                  \
+  TAPS(SHARED, #row " * 16 + 8")                                                  \
   AD(0, X23, P, SUM) AD(1, X23, Q, SUM) AD(2, X45, P, SUM) AD(3, X45, Q, SUM)
 
 #define ROW_7_1(row, from)                                                \
-  TAPS(#row " * 24") "ldm r14, {r4-r8}\n" DOWN                            \
+  TAPS(SHARED, #row " * 24") "ldm r14, {r4-r8}\n" DOWN                            \
   TB(1, X01, P, from) AD(2, X23, P, from) TB(3, X23, P, from) AD(0, X01, P, SUM) \
   AD(0, X23, Q, SUM) AD(2, X45, Q, SUM)                                   \
-  TAPS(#row " * 24 + 8")                                                  \
+  TAPS(SHARED, #row " * 24 + 8")                                                  \
   AD(0, X45, P, SUM) AD(2, X67, P, SUM) BT(0, X67, Q, SUM) BT(2, X89, Q, SUM) \
   AD(1, X67, Q, SUM) AD(3, X89, Q, SUM)                                   \
-  TAPS(#row " * 24 + 16")                                                 \
+  TAPS(SHARED, #row " * 24 + 16")                                                 \
   AD(1, X23, P, SUM) AD(3, X45, P, SUM) AD(1, X45, Q, SUM) AD(3, X67, Q, SUM)
 
 #define ROW_3_2(row, from)                                                \
-  TAPS(#row " * 8") "ldm r14, {r4-r8}\n" DOWN                             \
+  TAPS(OWN, #row " * 8") "ldm r14, {r4-r8}\n" DOWN                             \
   AD(1, X23, P, from) AD(2, X45, P, from) AD(3, X67, P, from) AD(0, X01, P, SUM) \
   BT(0, X23, Q, SUM) BT(1, X45, Q, SUM) BT(2, X67, Q, SUM) BT(3, X89, Q, SUM)
 
 #define ROW_5_2(row, from)                                                \
-  TAPS(#row " * 16") "ldm r14, {r4-r9}\n" DOWN                            \
+  TAPS(SHARED, #row " * 16") "ldm r14, {r4-r9}\n" DOWN                            \
   AD(1, X23, P, from) AD(2, X45, P, from) AD(3, X67, P, from) AD(0, X01, P, SUM) \
   BT(0, X45, Q, SUM) BT(1, X67, Q, SUM) BT(2, X89, Q, SUM) BT(3, XAB, Q, SUM) \
-  "ldr r11, [sp, #52 + " #row " * 16 + 8]\n"                              \
+  "ldr r11, [sp, #" SHARED " + " #row " * 16 + 8]\n"                              \
   AD(0, X23, P, SUM) AD(1, X45, P, SUM) AD(2, X67, P, SUM) AD(3, X89, P, SUM)
 
 /* Seven words of pixels: the row stride has no register and comes from the stack. */
 #define ROW_7_2(row, from)                                                \
-  TAPS(#row " * 24") "ldm r14, {r4-r10}\n"                                \
+  TAPS(SHARED, #row " * 24") "ldm r14, {r4-r10}\n"                                \
   AD(1, X23, P, from) AD(2, X45, P, from) AD(3, X67, P, from) AD(0, X01, P, SUM) \
   AD(0, X23, Q, SUM) AD(1, X45, Q, SUM) AD(2, X67, Q, SUM) AD(3, X89, Q, SUM) \
-  TAPS(#row " * 24 + 8")                                                  \
+  TAPS(SHARED, #row " * 24 + 8")                                                  \
   AD(0, X45, P, SUM) AD(1, X67, P, SUM) AD(2, X89, P, SUM) AD(3, XAB, P, SUM) \
   BT(0, X67, Q, SUM) BT(1, X89, Q, SUM) BT(2, XAB, Q, SUM) BT(3, XCD, Q, SUM) \
   "ldr r4, [sp, #36]\n"                                                   \
@@ -89,7 +92,7 @@
   "asr r" #i ", r" #i ", r6\n"              \
   "ssat r" #i ", #8, r" #i "\n"
 
-/* Pairs of taps onto the stack: taps from r3, words from sp + 52; all but r0 r3 r5 are free. */
+/* Pairs of taps onto the stack: taps from r3; all but r0 r3 r5 r14 are free. */
 #define TAPS_3                          \
   "ldr r9, [r3]\n"                      \
   "ldr r10, [r3, #3]\n"                 \
@@ -100,7 +103,7 @@
   "sxtb16 r9, r10, ror #8\n"            \
   "sxtb16 r10, r11\n"                   \
   "sxtb16 r11, r11, ror #8\n"           \
-  "add r12, sp, #52\n"                  \
+  "add r12, sp, #" OWN "\n"                  \
   "pkhbt r1, r6, r7, lsl #16\n"         \
   "pkhbt r2, r7, r6\n"                  \
   "pkhbt r6, r8, r9, lsl #16\n"         \
@@ -110,7 +113,7 @@
   "stm r12, {r1, r2, r6-r9}\n"
 
 #define TAPS_5                  \
-  "add r12, sp, #52\n"          \
+  "add r12, sp, #" SHARED "\n"          \
   "movs r11, #5\n"              \
   "6:\n" /* (0,1) (3,4) (2,3) (1,2) */ \
   "ldr r9, [r3]\n"              \
@@ -128,7 +131,7 @@
   "bne 6b\n"
 
 #define TAPS_7                  \
-  "add r12, sp, #52\n"          \
+  "add r12, sp, #" SHARED "\n"          \
   "movs r11, #7\n"              \
   "6:\n" /* (0,1) (2,3) (4,5) (5,6) (1,2) (3,4) */ \
   "ldr r9, [r3]\n"              \
@@ -149,92 +152,139 @@
   "bne 6b\n"
 
 /* The frame, from sp on: twice the multiplier, round << shift, shift, output, columns left, output
- * stride, back, three output strides, bias, row stride, next, rows left, columns, pairs of taps, the
- * struct. */
-#define DEPTHWISE(name, size, pairs, taps, rows, quantize)                             \
-  __attribute__((naked)) void name(struct nb_depthwise_rows *call) {            \
-    (void)call; /* in r0 */                                                     \
-    __asm__ volatile(                                                           \
-        "push {r4-r11, lr}\n"                                                   \
-        "sub sp, #56 + " #pairs " * 4\n"                                        \
-        "str r0, [sp, #52 + " #pairs " * 4]\n"                                  \
-        "5:\n" /* one channel */                                                \
-        "ldm r0, {r1-r8}\n"                                                     \
-        "ldrd r10, r9, [r1], #8\n"                                              \
-        "ldrsb r11, [r2], #1\n"                                                 \
-        "lsl r12, r8, r11\n"                                                    \
-        "strd r9, r12, [sp]\n"                                                  \
-        "strd r11, r7, [sp, #8]\n"                                              \
-        "str r10, [sp, #32]\n"                                                  \
-        "adds r7, #1\n"                                                         \
-        "str r7, [r0, #24]\n"                                                   \
-        "mov r7, r3\n"                                                          \
-        "adds r3, #" #size " * " #size "\n"                                     \
-        "subs r4, #1\n"                                                         \
-        "add r6, r5\n"                                                          \
-        "stm r0!, {r1-r4, r6}\n"                                                \
-        "adds r0, #12\n"                                                        \
-        "ldm r0, {r6, r8-r12}\n"                                                \
-        "mov r3, r7\n"                                                          \
-        "strd r6, r8, [sp, #16]\n"                                              \
-        "add r7, r8, r8, lsl #1\n"                                              \
-        "strd r9, r7, [sp, #24]\n"                                              \
-        "strd r10, r11, [sp, #36]\n"                                            \
-        "strd r12, r6, [sp, #44]\n" taps                                        \
-        "mov r14, r5\n"                                                         \
-        "1:\n" /* one output row */                                             \
-        "ldr r10, [sp, #36]\n"                                                  \
-        "2:\n" /* four columns */                                               \
-        "ldr r0, [sp, #32]\n" rows                                              \
-        "ldm sp, {r4-r9, r11, r12}\n"                                           \
-        quantize(0) quantize(1) quantize(2) quantize(3)                         \
-        "sub r14, r11\n"                                                        \
-        "subs r8, #4\n"                                                         \
-        "blt 3f\n"                                                              \
-        "strb r0, [r7]\n"                                                       \
-        "strb r1, [r7, r9]\n"                                                   \
-        "strb r2, [r7, r9, lsl #1]\n"                                           \
-        "strb r3, [r7, r12]\n"                                                  \
-        "add r7, r7, r9, lsl #2\n"                                              \
-        "strd r7, r8, [sp, #12]\n"                                              \
-        "bgt 2b\n"                                                              \
-        "b 4f\n"                                                                \
-        "3:\n" /* r8 + 4 columns are left */                                    \
-        "strb r0, [r7]\n"                                                       \
-        "add r7, r9\n"                                                          \
-        "cmp r8, #-2\n"                                                         \
-        "blt 4f\n"                                                              \
-        "strb r1, [r7]\n"                                                       \
-        "add r7, r9\n"                                                          \
-        "beq 4f\n"                                                              \
-        "strb r2, [r7]\n"                                                       \
-        "add r7, r9\n"                                                          \
-        "4:\n"                                                                  \
-        "ldr r8, [sp, #48]\n"                                                   \
-        "strd r7, r8, [sp, #12]\n"                                              \
-        "ldrd r4, r5, [sp, #40]\n"                                              \
-        "add r14, r4\n"                                                         \
-        "subs r5, #1\n"                                                         \
-        "str r5, [sp, #44]\n"                                                   \
-        "bne 1b\n"                                                              \
-        "ldr r0, [sp, #52 + " #pairs " * 4]\n"                                  \
-        "ldr r1, [r0, #12]\n"                                                   \
-        "cmp r1, #0\n"                                                          \
-        "bne 5b\n"                                                              \
-        "add sp, #56 + " #pairs " * 4\n"                                        \
-        "pop {r4-r11, pc}\n");                                                  \
+ * stride, back, three output strides, bias, row stride, next, rows left, columns, the struct; then
+ * pairs of taps. `step` adds the taps of a channel to r3, `taps` makes their pairs. */
+#define CHANNEL(step, taps)   \
+  "5:\n" /* one channel */    \
+  "ldm r0, {r1-r8}\n"         \
+  "ldrd r10, r9, [r1], #8\n"  \
+  "ldrsb r11, [r2], #1\n"     \
+  "lsl r12, r8, r11\n"        \
+  "strd r9, r12, [sp]\n"      \
+  "strd r11, r7, [sp, #8]\n"  \
+  "str r10, [sp, #32]\n"      \
+  "adds r7, #1\n"             \
+  "str r7, [r0, #24]\n"       \
+  "mov r7, r3\n" step         \
+  "subs r4, #1\n"             \
+  "add r6, r5\n"              \
+  "stm r0!, {r1-r4, r6}\n"    \
+  "adds r0, #12\n"            \
+  "ldm r0, {r6, r8-r12}\n"    \
+  "mov r3, r7\n"              \
+  "strd r6, r8, [sp, #16]\n"  \
+  "add r7, r8, r8, lsl #1\n"  \
+  "strd r9, r7, [sp, #24]\n"  \
+  "strd r10, r11, [sp, #36]\n" \
+  "strd r12, r6, [sp, #44]\n" taps \
+  "mov r14, r5\n"             \
+  "1:\n" /* one output row */ \
+  "ldr r10, [sp, #36]\n"      \
+  "2:\n" /* four columns */   \
+  "ldr r0, [sp, #32]\n"
+
+#define STORE(quantize)                                   \
+  "ldm sp, {r4-r9, r11, r12}\n"                           \
+  quantize(0) quantize(1) quantize(2) quantize(3)         \
+  "sub r14, r11\n"                                        \
+  "subs r8, #4\n"                                         \
+  "blt 3f\n"                                              \
+  "strb r0, [r7]\n"                                       \
+  "strb r1, [r7, r9]\n"                                   \
+  "strb r2, [r7, r9, lsl #1]\n"                           \
+  "strb r3, [r7, r12]\n"                                  \
+  "add r7, r7, r9, lsl #2\n"                              \
+  "strd r7, r8, [sp, #12]\n"                              \
+  "bgt 2b\n"                                              \
+  "b 4f\n"                                                \
+  "3:\n" /* r8 + 4 columns are left */                    \
+  "strb r0, [r7]\n"                                       \
+  "add r7, r9\n"                                          \
+  "cmp r8, #-2\n"                                         \
+  "blt 4f\n"                                              \
+  "strb r1, [r7]\n"                                       \
+  "add r7, r9\n"                                          \
+  "beq 4f\n"                                              \
+  "strb r2, [r7]\n"                                       \
+  "add r7, r9\n"                                          \
+  "4:\n"                                                  \
+  "ldr r8, [sp, #48]\n"                                   \
+  "strd r7, r8, [sp, #12]\n"                              \
+  "ldrd r4, r5, [sp, #40]\n"                              \
+  "add r14, r4\n"                                         \
+  "subs r5, #1\n"                                         \
+  "str r5, [sp, #44]\n"                                   \
+  "bne 1b\n"                                              \
+  "ldr r0, [sp, #52]\n"                                   \
+  "ldr r1, [r0, #12]\n"                                   \
+  "cmp r1, #0\n"                                          \
+  "bne 5b\n"
+
+/* A loop of its own: for 3x3, where two instructions more for four outputs would be 3 %. */
+#define DEPTHWISE_3(name, rows, quantize)                        \
+  __attribute__((naked)) void name(struct nb_depthwise_rows *call) { \
+    (void)call; /* in r0 */                                      \
+    __asm__ volatile(                                            \
+        "push {r4-r11, lr}\n"                                    \
+        "sub sp, #" OWN " + 6 * 4\n"                             \
+        "str r0, [sp, #52]\n"                                    \
+        CHANNEL("adds r3, #9\n", TAPS_3) rows STORE(quantize)    \
+        "add sp, #" OWN " + 6 * 4\n"                             \
+        "pop {r4-r11, pc}\n");                                   \
   }
 
-#define DEPTHWISE_BOTH(name, size, pairs, taps, rows)    \
-  DEPTHWISE(name, size, pairs, taps, rows, REQUANTIZE)   \
-  DEPTHWISE(name##_relu, size, pairs, taps, rows, REQUANTIZE_RELU)
+/* What the larger kernels share; behind the frame follow the addresses of their taps and rows,
+ * bytes of the stack, and taps of a channel: r1-r4. Continued at LABEL after four outputs. */
+#define DEPTHWISE_SHARED(name, label, quantize)                       \
+  __attribute__((naked, used)) static void name(void) {               \
+    __asm__ volatile(                                                 \
+        "adds r1, #1\n" /* Thumb */                                   \
+        "adds r2, #1\n"                                               \
+        "str r0, [sp, #52]\n"                                         \
+        "strd r1, r2, [sp, #56]\n"                                    \
+        "strd r3, r4, [sp, #64]\n"                                    \
+        CHANNEL("ldr r9, [sp, #68]\n" "add r3, r9\n",                 \
+                "ldr r14, [sp, #56]\n" "blx r14\n")                   \
+        "ldr pc, [sp, #60]\n"                                         \
+        ".thumb_func\n" label ":\n" STORE(quantize)                   \
+        "ldr r1, [sp, #64]\n"                                         \
+        "add sp, r1\n"                                                \
+        "pop {r4-r11, pc}\n");                                        \
+  }
 
-DEPTHWISE_BOTH(nb_depthwise_rows_3_1, 3, 6, TAPS_3, ROWS_3(ROW_3_1))
-DEPTHWISE_BOTH(nb_depthwise_rows_3_2, 3, 6, TAPS_3, ROWS_3(ROW_3_2))
-DEPTHWISE_BOTH(nb_depthwise_rows_5_1, 5, 20, TAPS_5, ROWS_5(ROW_5_1))
-DEPTHWISE_BOTH(nb_depthwise_rows_5_2, 5, 20, TAPS_5, ROWS_5(ROW_5_2))
-DEPTHWISE_BOTH(nb_depthwise_rows_7_1, 7, 42, TAPS_7, ROWS_7(ROW_7_1))
-DEPTHWISE_BOTH(nb_depthwise_rows_7_2, 7, 42, TAPS_7, ROWS_7(ROW_7_2))
+#define DEPTHWISE(name, size, pairs, taps, rows, shared, label)                  \
+  __attribute__((naked, aligned(4))) void name(struct nb_depthwise_rows *call) { \
+    (void)call; /* in r0 */                                                      \
+    __asm__ volatile(                                                            \
+        "push {r4-r11, lr}\n"                                                    \
+        "mov r3, #" SHARED " + " #pairs " * 4\n"                                 \
+        "sub sp, r3\n"                                                           \
+        "movs r4, #" #size " * " #size "\n"                                      \
+        "adr r1, 7f\n"                                                           \
+        "adr r2, 8f\n"                                                           \
+        "b.w " #shared "\n"                                                      \
+        ".balign 4\n"                                                            \
+        "7:\n" taps                                                              \
+        "bx lr\n"                                                                \
+        ".balign 4\n"                                                            \
+        "8:\n" rows                                                              \
+        "b.w " label "\n");                                                      \
+  }
+
+#define BOTH(name, size, pairs, taps, rows)                                        \
+  DEPTHWISE(name, size, pairs, taps, rows, depthwise_any, "depthwise_any_store")   \
+  DEPTHWISE(name##_relu, size, pairs, taps, rows, depthwise_relu, "depthwise_relu_store")
+
+DEPTHWISE_3(nb_depthwise_rows_3_1, ROWS_3(ROW_3_1), REQUANTIZE)
+DEPTHWISE_3(nb_depthwise_rows_3_2, ROWS_3(ROW_3_2), REQUANTIZE)
+DEPTHWISE_3(nb_depthwise_rows_3_1_relu, ROWS_3(ROW_3_1), REQUANTIZE_RELU)
+DEPTHWISE_3(nb_depthwise_rows_3_2_relu, ROWS_3(ROW_3_2), REQUANTIZE_RELU)
+DEPTHWISE_SHARED(depthwise_any, "depthwise_any_store", REQUANTIZE)
+DEPTHWISE_SHARED(depthwise_relu, "depthwise_relu_store", REQUANTIZE_RELU)
+BOTH(nb_depthwise_rows_5_1, 5, 20, TAPS_5, ROWS_5(ROW_5_1))
+BOTH(nb_depthwise_rows_5_2, 5, 20, TAPS_5, ROWS_5(ROW_5_2))
+BOTH(nb_depthwise_rows_7_1, 7, 42, TAPS_7, ROWS_7(ROW_7_1))
+BOTH(nb_depthwise_rows_7_2, 7, 42, TAPS_7, ROWS_7(ROW_7_2))
 
 /* r0 input, r1 its stride, r2 pixels left, r3-r6 the planes, r7 three times the stride */
 #define PAIR(first, second)      \

@@ -39,6 +39,40 @@
   "b.w " #one "\n"       \
   "8:\n"
 
+/* The frame is the struct, but that the first pointer and the end lie 4 bytes lower: the pointer is
+ * that of the last channel's multiplier. */
+#define GEMM(name, entry, first, blocks, last, requantize)                      \
+  __attribute__((naked)) void name(const struct nb_gemm *call) {                \
+    (void)call; /* in r0 */                                                     \
+    __asm__ volatile(                                                           \
+        entry                                                                   \
+        "push {r4-r11, lr}\n"                                                   \
+        "sub sp, #44\n"                                                         \
+        "ldm r0, {r1-r10}\n"                                                    \
+        "subs r1, #4\n"                                                         \
+        "subs r6, #4\n"                                                         \
+        "subs r9, #1\n"                                                         \
+        "lsrs r9, #2\n" /* blocks of 16 behind the first 4, 8, 12 or 16 */      \
+        "stm sp, {r1-r10}\n"                                                    \
+        "mov r4, r1\n"                                                          \
+        "mov r11, r10\n"                                                        \
+        "1:\n" /* one output channel */                                         \
+        "ldr r0, [r4, #4]\n"                                                    \
+        "ldrd r12, r14, [sp, #28]\n" first blocks last                          \
+        "ldm sp, {r4-r9, r14}\n"                                                \
+        "ldr r10, [r4, #8]!\n"                                                  \
+        "ldrsb r12, [r5], #1\n" requantize                                      \
+        "strb r1, [r6, r7]\n"                                                   \
+        "strb r2, [r6, r7, lsl #1]\n"                                           \
+        "strb r3, [r6, r14]\n"                                                  \
+        "strb r0, [r6], #1\n"                                                   \
+        "stm sp, {r4-r6}\n"                                                     \
+        "cmp r4, r9\n"                                                          \
+        "bne 1b\n"                                                              \
+        "add sp, #44\n"                                                         \
+        "pop {r4-r11, pc}\n");                                                  \
+  }
+
 #define GEMM_BOTH(name, first, blocks, last)                                              \
   GEMM(name, OR_ONE(nb_gemm_1_int16), first, blocks, last, REQUANTIZE)                    \
   GEMM(name##_relu, OR_ONE(nb_gemm_1_int16_relu), first, blocks, last, REQUANTIZE_RELU)
@@ -72,7 +106,7 @@ GEMM_BOTH(nb_gemm_16_blocks_2_int16, FIRST_16, BLOCKS, LAST_2)
 
 #define GEMM_1(name, requantize)                                                   \
   __attribute__((naked)) void name(const struct nb_gemm *call) {                   \
-    (void)call; /* in r0; `blocks` are pairs */                                    \
+    (void)call; /* in r0; `words` are pairs */                                    \
     __asm__ volatile(                                                              \
         "push {r4-r11, lr}\n"                                                      \
         "sub sp, #20\n"                                                            \

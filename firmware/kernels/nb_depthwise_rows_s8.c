@@ -238,8 +238,7 @@
 #define DEPTHWISE_SHARED(name, label, quantize)                       \
   __attribute__((naked, used)) static void name(void) {               \
     __asm__ volatile(                                                 \
-        "adds r1, #1\n" /* Thumb */                                   \
-        "adds r2, #1\n"                                               \
+        "adds r2, #1\n" /* Thumb */                                   \
         "str r0, [sp, #52]\n"                                         \
         "strd r1, r2, [sp, #56]\n"                                    \
         "strd r3, r4, [sp, #64]\n"                                    \
@@ -252,6 +251,11 @@
         "pop {r4-r11, pc}\n");                                        \
   }
 
+#define DEPTHWISE_TAPS(name, taps)                       \
+  __attribute__((naked, used)) static void name(void) { \
+    __asm__ volatile(taps "bx lr\n");                   \
+  }
+
 #define DEPTHWISE(name, size, pairs, taps, rows, shared, label)                  \
   __attribute__((naked, aligned(4))) void name(struct nb_depthwise_rows *call) { \
     (void)call; /* in r0 */                                                      \
@@ -260,12 +264,10 @@
         "mov r3, #" SHARED " + " #pairs " * 4\n"                                 \
         "sub sp, r3\n"                                                           \
         "movs r4, #" #size " * " #size "\n"                                      \
-        "adr r1, 7f\n"                                                           \
+        "movw r1, #:lower16:" #taps "\n"                                         \
+        "movt r1, #:upper16:" #taps "\n"                                         \
         "adr r2, 8f\n"                                                           \
         "b.w " #shared "\n"                                                      \
-        ".balign 4\n"                                                            \
-        "7:\n" taps                                                              \
-        "bx lr\n"                                                                \
         ".balign 4\n"                                                            \
         "8:\n" rows                                                              \
         "b.w " label "\n");                                                      \
@@ -281,10 +283,12 @@ DEPTHWISE_3(nb_depthwise_rows_3_1_relu, ROWS_3(ROW_3_1), REQUANTIZE_RELU)
 DEPTHWISE_3(nb_depthwise_rows_3_2_relu, ROWS_3(ROW_3_2), REQUANTIZE_RELU)
 DEPTHWISE_SHARED(depthwise_any, "depthwise_any_store", REQUANTIZE)
 DEPTHWISE_SHARED(depthwise_relu, "depthwise_relu_store", REQUANTIZE_RELU)
-BOTH(nb_depthwise_rows_5_1, 5, 20, TAPS_5, ROWS_5(ROW_5_1))
-BOTH(nb_depthwise_rows_5_2, 5, 20, TAPS_5, ROWS_5(ROW_5_2))
-BOTH(nb_depthwise_rows_7_1, 7, 42, TAPS_7, ROWS_7(ROW_7_1))
-BOTH(nb_depthwise_rows_7_2, 7, 42, TAPS_7, ROWS_7(ROW_7_2))
+DEPTHWISE_TAPS(depthwise_taps_5, TAPS_5)
+DEPTHWISE_TAPS(depthwise_taps_7, TAPS_7)
+BOTH(nb_depthwise_rows_5_1, 5, 20, depthwise_taps_5, ROWS_5(ROW_5_1))
+BOTH(nb_depthwise_rows_5_2, 5, 20, depthwise_taps_5, ROWS_5(ROW_5_2))
+BOTH(nb_depthwise_rows_7_1, 7, 42, depthwise_taps_7, ROWS_7(ROW_7_1))
+BOTH(nb_depthwise_rows_7_2, 7, 42, depthwise_taps_7, ROWS_7(ROW_7_2))
 
 /* r0 input, r1 its stride, r2 pixels left, r3-r6 the planes, r7 three times the stride */
 #define PAIR(first, second)      \

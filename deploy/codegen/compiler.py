@@ -9,6 +9,7 @@ from deploy.codegen.plan import Plan, make_plan
 from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.graph import Graph, lower_graph, read_graph
+from deploy.graph.layer import Layer
 from deploy.graph.passes import remove_dead
 from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, plan_schedule
 
@@ -77,14 +78,41 @@ def plan_model(
     if constants_limit is not None:
         taken = sum(layer.bytes_of(kind) for layer in layers for kind in ("weights", "tables"))
         layers = widen_weights(layers, constants_limit - taken)
-    flow = Flow(graph, layers)
-    pushed = input_mode == "rows"
-    chosen = plan_schedule(flow, schedule, ram, pushed=pushed)
-    if ram is None and limit is not None and chosen.arena_bytes > limit:
-        chosen = plan_schedule(flow, schedule, limit, pushed=pushed)
+    flow, chosen = _plan(graph, layers, schedule, ram, limit, pushed=input_mode == "rows")
     macs = sum(layer.macs for layer in layers)
     before = macs if graph is original else sum(layer.macs for layer in lower_graph(original))
     return Compilation(original, flow, chosen, make_plan(flow, chosen), channels, before - macs)
+
+
+def _plan(
+    graph: Graph,
+    layers: list[Layer],
+    schedule: str,
+    ram: int | None,
+    limit: int | None,
+    *,
+    pushed: bool,
+) -> tuple[Flow, Schedule]:
+    """A plan without the concatenations that need not copy, unless one with all copies needs less
+    memory: layers that write into a common place cannot be streamed."""
+
+    def plan(flow: Flow) -> tuple[Flow, Schedule]:
+        chosen = plan_schedule(flow, schedule, ram, pushed=pushed)
+        if ram is None and limit is not None and chosen.arena_bytes > limit:
+            chosen = plan_schedule(flow, schedule, limit, pushed=pushed)
+        return flow, chosen
+
+    joined = Flow(graph, layers)
+    if not joined.joined:
+        return plan(joined)
+    try:
+        found = plan(joined)
+    except DeployError:
+        return plan(Flow(graph, layers, join=False))
+    if ram is not None:
+        return found
+    copying = plan(Flow(graph, layers, join=False))
+    return found if found[1].arena_bytes <= copying[1].arena_bytes else copying
 
 
 def write_model(compilation: Compilation, out_dir: Path) -> None:

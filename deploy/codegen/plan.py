@@ -170,7 +170,8 @@ def make_plan(flow: Flow, schedule: Schedule) -> Plan:
         quantization = tensor.quantization
         return PlannedTensor(
             tensor.index, tensor.name, tensor.dtype.numpy, list(tensor.shape), tensor.bytes,
-            offset_of[number], ring.rows * place.row_bytes if ring else tensor.bytes,
+            offset_of[number] + flow.inside.get(index, 0),
+            ring.rows * place.row_bytes if ring else tensor.bytes,
             ring.rows if ring else tensor.height,
             -1 if place.producer is None else place.producer,
             len(flow.layers) if place.is_output else last,

@@ -25,7 +25,8 @@ def total_instructions(flow: Flow) -> float:
 
 
 def _whole(flow: Flow, number: int) -> float:
-    layer, output = flow.layers[number], flow.places[flow.output(number)]
+    layer = flow.layers[number]
+    output = flow.graph.tensors[layer.outputs[0]]
     if not layer.macs:
         return ADD * output.bytes if len(layer.inputs) > 1 else 0.0
     extra = _depthwise(flow, number, None) if _is_depthwise(layer) else 0.0

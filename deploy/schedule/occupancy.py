@@ -172,6 +172,8 @@ class Builder:
             return False
         if segment.batches:
             return ring_in_place(self.flow, segment, layer)
+        if self.flow.is_joined(layer):
+            return False
         place = self.flow.places[self.flow.inputs(layer)[0]]
         return not place.is_output and all(reader <= layer for reader, _ in place.readers)
 
@@ -198,7 +200,7 @@ class Builder:
             self.flow.output(reader)
             for index in members
             for reader, position in self.flow.places[index].readers
-            if position in self.flow.layers[reader].in_place
+            if position in self.flow.layers[reader].in_place and not self.flow.is_joined(reader)
         )
         return buffer
 
@@ -206,6 +208,8 @@ class Builder:
         """Per step, the byte range of a place that is needed, as if the whole map existed."""
         place = self.flow.places[index]
         count = len(self.steps)
+        if place.parts:
+            return self._joined(index)
         high = np.zeros(count, np.int64)
         if place.producer is None:
             pushed = [(t, s) for t, s in self.calls.get(PUSH, ())]
@@ -226,7 +230,11 @@ class Builder:
                 low[:] = after[:] = 0  # read after this part of the schedule
                 continue
             layer = self.flow.layers[reader]
-            in_place = position in layer.in_place and not layer.in_place_exactly
+            in_place = (
+                position in layer.in_place
+                and not layer.in_place_exactly
+                and not self.flow.is_joined(reader)
+            )
             needed = np.full(count, place.bytes, np.int64)
             beyond = np.full(count, place.bytes, np.int64)
             for number, (time, step) in enumerate(reversed(self.calls[reader])):
@@ -251,6 +259,21 @@ class Builder:
         for time, step in self.calls.get(PUSH if place.producer is None else place.producer, ()):
             low[time] = min(low[time], step.first * place.row_bytes)
         return low, np.where(high > low, high, low), after
+
+    def _joined(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same for a place that several layers write: all of it, from the first of them on to
+        the last that reads any of it."""
+        place, count = self.flow.places[index], len(self.steps)
+        writers = self.flow.writers(index)
+        users = [*writers, *(reader for reader, _ in place.readers)]
+        times = [time for user in users for time, _ in self.calls.get(user, ())]
+        begin = 0 if min(writers) < min(self.segment_of) else min(times)
+        later = max(self.segment_of)
+        end = count if place.is_output or max(users) > later else max(times) + 1
+        high = np.zeros(count, np.int64)
+        high[begin:end] = place.bytes
+        low = np.where(high > 0, 0, place.bytes)
+        return low, np.where(high > low, high, low), low
 
     def _ring(self, members: list[int], segment: Segment, rings: dict[int, Ring]) -> int:
         """Rows that a ring needs; fills in ``rings`` for the places in it."""

@@ -56,7 +56,8 @@ class StreamLayer:
 def can_stream(flow: Flow, first: int, last: int) -> bool:
     """Whether the layers can form a stream."""
     return last - first <= MAX_LAYERS and all(
-        layer.rows is not None for layer in flow.layers[first:last]
+        flow.layers[number].rows is not None and not flow.is_joined(number)
+        for number in range(first, last)
     )
 
 

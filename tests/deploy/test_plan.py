@@ -50,6 +50,18 @@ def clobbered(flow, schedule):
     def mark(index, row):
         return index * 100_000 + row
 
+    def piece(tensor):
+        start = offset_of[flow.place_of[tensor]] + flow.inside[tensor]
+        return slice(start, start + flow.graph.tensors[tensor].bytes)
+
+    def pieces_read(tensor):
+        """What of a joined place a tensor covers, as (bytes, mark): all of it, or a piece."""
+        place = flow.places[flow.place_of[tensor]]
+        inside = [p for p in place.parts if tensor not in flow.inside
+                  or flow.inside[p] == flow.inside[tensor]]  # fmt: skip
+        assert sum(flow.graph.tensors[p].bytes for p in inside) == flow.graph.tensors[tensor].bytes
+        return [(piece(p), -3 - p) for p in inside]
+
     wrong = []
     for index in (flow.place_of[t] for t in flow.graph.inputs):
         if not schedule.pushed:
@@ -61,8 +73,13 @@ def clobbered(flow, schedule):
             arena[span(index, step.first)] = mark(index, step.first)
             continue
         layer = flow.layers[step.layer]
-        for index in flow.inputs(step.layer):
+        for tensor in layer.inputs:
+            index = flow.place_of[tensor]
             place = flow.places[index]
+            if place.parts:
+                wrong += [(step, tensor) for bytes_, own in pieces_read(tensor)
+                          if (arena[bytes_] != own).any()]  # fmt: skip
+                continue
             rows = range(place.height)
             if step.layer in streamed:
                 top = step.first * layer.rows.stride - layer.rows.before
@@ -75,9 +92,17 @@ def clobbered(flow, schedule):
             start, size = scratch[step.layer]
             arena[start : start + size] = -2
         output = flow.output(step.layer)
+        if flow.places[output].parts:
+            arena[piece(layer.outputs[0])] = -3 - layer.outputs[0]
+            continue
         for row in range(step.first, step.last):
             arena[span(output, row)] = mark(output, row)
-    for index in (flow.place_of[t] for t in flow.graph.outputs):
+    for tensor in flow.graph.outputs:
+        index = flow.place_of[tensor]
+        if flow.places[index].parts:
+            wrong += [("output", tensor) for bytes_, own in pieces_read(tensor)
+                      if (arena[bytes_] != own).any()]  # fmt: skip
+            continue
         for row in range(flow.places[index].height):
             if (arena[span(index, row)] != mark(index, row)).any():
                 wrong.append(("output", index, row))

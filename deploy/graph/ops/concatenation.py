@@ -69,7 +69,11 @@ def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
 
 
 def lower(graph: Graph, op: Operator) -> Layer:
-    """Copies of runs."""
+    """Copies of runs.
+
+    With one block the inputs lie one behind the other: then the scheduler lets their layers write
+    into the output where it can (Flow.joined), and this layer is gone.
+    """
     target, axis = graph.output(op), _axis(graph, op)
     shapes = [graph.input(op, i).shape for i in range(len(op.inputs))]
     runs = [int(np.prod(shape[axis:], dtype=np.int64)) for shape in shapes]

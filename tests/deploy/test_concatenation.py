@@ -1,0 +1,177 @@
+"""CONCATENATION whose pieces its inputs' layers write in place: nothing is copied."""
+
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+import test_plan
+from golden import compile_for_host
+from tflite_builder import INT32, Builder
+
+from deploy.build import build_firmware
+from deploy.codegen import compiler, plan_model, write_model
+from deploy.emulate import run_images
+from deploy.graph import lower_graph, read_graph
+from deploy.schedule import Flow, plan_schedule
+from deploy.targets import load_target
+from deploy.tflm import TflmModel, tflm_available
+
+SCALE, ZERO = 0.05, -3
+ENOUGH = 1_000_000  # bytes of RAM: with no need to stream, what can be placed is
+
+
+def conv(b: Builder, rng, source: int, channels: int) -> int:
+    """A 3x3 convolution, SAME, to one quantization that all of them share."""
+    _, height, width, depth = b.tensors[source].shape
+    weights = b.tensor((channels, 3, 3, depth), 0.02,
+                       data=rng.integers(-127, 128, (channels, 3, 3, depth)))  # fmt: skip
+    bias = b.tensor((channels,), SCALE * 0.02, dtype=INT32, data=rng.integers(-999, 999, channels))
+    out = b.tensor((1, height, width, channels), SCALE, ZERO)
+    b.operator("CONV_2D", [source, weights, bias], [out], "Conv2DOptions", strideW=1, strideH=1,
+               dilationWFactor=1, dilationHFactor=1)  # fmt: skip
+    return out
+
+
+def reshape(b: Builder, source: int, shape: tuple[int, ...]) -> int:
+    out = b.tensor(shape, SCALE, ZERO)
+    target = b.tensor((len(shape),), data=np.array(shape), dtype=INT32)
+    b.operator("RESHAPE", [source, target], [out], "ReshapeOptions", newShape=list(shape))
+    return out
+
+
+def concatenate(b: Builder, parts: list[int], axis: int) -> int:
+    shape = list(b.tensors[parts[0]].shape)
+    shape[axis] = sum(b.tensors[part].shape[axis] for part in parts)
+    out = b.tensor(tuple(shape), SCALE, ZERO)
+    b.operator("CONCATENATION", parts, [out], "ConcatenationOptions", axis=axis)
+    return out
+
+
+def rows_below_rows(b, rng, x):
+    """Along the rows; then read by a convolution."""
+    return [conv(b, rng, concatenate(b, [conv(b, rng, x, 4), conv(b, rng, x, 4)], 1), 5)]
+
+
+def part_read_by_others(b, rng, x):
+    first, second = conv(b, rng, x, 4), conv(b, rng, x, 4)
+    return [conv(b, rng, concatenate(b, [first, second], 1), 3), conv(b, rng, first, 2)]
+
+
+def part_from_part(b, rng, x):
+    """The second piece is made from the first."""
+    first = conv(b, rng, x, 4)
+    return [concatenate(b, [conv(b, rng, first, 4), first], 1)]
+
+
+def heads(b, rng, x):
+    """As a detector's: maps of several sizes, reshaped to lists."""
+    maps = [conv(b, rng, x, 4), conv(b, rng, x, 8), conv(b, rng, x, 12)]
+    lists = [reshape(b, m, (1, int(np.prod(b.tensors[m].shape)) // 4, 4)) for m in maps]
+    return [concatenate(b, lists, 1)]
+
+
+def depthwise_parts(b, rng, x):
+    """Layers that would write over their input."""
+    maps = []
+    for _ in range(2):
+        source = conv(b, rng, x, 8)
+        weights = b.tensor((1, 3, 3, 8), 0.02, data=rng.integers(-127, 128, (1, 3, 3, 8)), axis=3)
+        bias = b.tensor((8,), SCALE * 0.02, dtype=INT32, data=rng.integers(-999, 999, 8))
+        out = b.tensor(tuple(b.tensors[source].shape), SCALE, ZERO)
+        b.operator("DEPTHWISE_CONV_2D", [source, weights, bias], [out], "DepthwiseConv2DOptions",
+                   strideW=1, strideH=1, dilationWFactor=1, dilationHFactor=1,
+                   depthMultiplier=1)  # fmt: skip
+        maps.append(out)
+    return [conv(b, rng, concatenate(b, maps, 1), 2)]
+
+
+def channels(b, rng, x):
+    """Pieces of every pixel are no plain placement."""
+    return [concatenate(b, [conv(b, rng, x, 4), conv(b, rng, x, 3)], 3)]
+
+
+def input_as_piece(b, rng, x):
+    depth = b.tensors[x].shape[3]
+    return [concatenate(b, [x, conv(b, rng, x, depth)], 1)]
+
+
+def piece_twice(b, rng, x):
+    made = conv(b, rng, x, 4)
+    return [concatenate(b, [made, made], 1)]
+
+
+def piece_is_output(b, rng, x):
+    made = conv(b, rng, x, 4)
+    return [made, concatenate(b, [made, conv(b, rng, x, 4)], 1)]
+
+
+def nested(b, rng, x):
+    """The inner one is placed; the outer one copies."""
+    inner = concatenate(b, [conv(b, rng, x, 4), conv(b, rng, x, 4)], 1)
+    return [concatenate(b, [inner, conv(b, rng, inner, 4)], 1)]
+
+
+PLACED = [rows_below_rows, part_read_by_others, part_from_part, heads, depthwise_parts]
+COPIED = [channels, input_as_piece, piece_twice, piece_is_output, nested]
+
+
+def model(make, size=9) -> bytes:
+    b, rng = Builder(), np.random.default_rng(5)
+    x = b.tensor((1, size, size, 3), SCALE, ZERO)
+    return b.build([x], make(b, rng, x))
+
+
+@pytest.mark.parametrize("make", [*PLACED, *COPIED], ids=lambda make: make.__name__)
+def test_nothing_is_copied_and_nothing_overwritten(make, tmp_path):
+    data = model(make)
+    graph = read_graph(data, make.__name__)
+    flow = Flow(graph, lower_graph(graph))
+    assert len(flow.joined) == (make in PLACED or make is nested)
+    for kind in ("layer", "auto"):
+        schedule = plan_schedule(flow, kind, None, pushed=False)
+        assert test_plan.clobbered(flow, schedule) == [], kind
+    plan, host = compile_for_host(data, tmp_path, ram=ENOUGH)
+    assert sum(layer.kernel == "nb_concatenation_s8" for layer in plan.layers) == (make in COPIED)
+    inputs = np.random.default_rng(1).integers(-128, 128, (4, *plan.input.shape[1:]), np.int8)
+    if tflm_available() is not None:
+        pytest.skip("tflite-micro is not installed")
+    interpreter = TflmModel(data)
+    found = host.invoke_all([inputs])
+    for item, image in enumerate(inputs):
+        interpreter.invoke_all([image[None]])
+        for number, output in enumerate(found):
+            assert (output[item].ravel() == interpreter.output(number).ravel()).all(), number
+
+
+@pytest.mark.skipif(
+    any(shutil.which(t) is None for t in ("arm-none-eabi-gcc", "cmake", "qemu-system-arm")),
+    reason="arm-none-eabi-gcc, cmake or qemu-system-arm is not installed",
+)
+def test_instructions_of_the_copies_are_saved(tmp_path, monkeypatch):
+    """At least one instruction a byte that is not copied, on the emulated Cortex-M4."""
+    data, target = model(heads), load_target("mps2-an386")
+    image = np.random.default_rng(1).integers(-128, 128, (1, 9, 9, 3), np.int8)
+    results = {}
+    for join in (True, False):
+        monkeypatch.setattr(compiler, "Flow", partial(Flow, join=join))
+        compilation = plan_model(data, name="heads", ram=ENOUGH, schedule="layer")
+        folder = tmp_path / str(join)
+        write_model(compilation, folder / "generated")
+        build_firmware(folder / "generated", target, folder / "fw.elf")
+        results[join] = run_images(target, folder / "fw.elf", image)
+    assert (results[True].outputs == results[False].outputs).all()
+    copied = compilation.plan.output.bytes
+    assert results[True].instructions + copied <= results[False].instructions
+
+
+def test_a_copy_is_kept_where_it_saves_memory():
+    """Layers that write into a common place cannot be streamed: large maps are worth a copy."""
+    data = model(rows_below_rows, size=40)
+    graph = read_graph(data, "large")
+    sizes = [
+        plan_schedule(Flow(graph, lower_graph(graph), join=join), "auto", None, pushed=False)
+        for join in (True, False)
+    ]
+    chosen = plan_model(data, name="large")
+    assert chosen.schedule.arena_bytes == min(schedule.arena_bytes for schedule in sizes)

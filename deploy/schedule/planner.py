@@ -253,10 +253,11 @@ def arrange(flow: Flow, kind: str, segments: list[Segment], cost: float) -> Sche
     """Place the buffers of a sequence of segments.
 
     Memory that is free while a depthwise convolution makes its whole map goes to its input rows:
-    the fewer bands, the less often its inner loop is set up and rows move.
+    the fewer bands, the less often its inner loop is set up and rows move. Not layer by layer: that
+    is the plain schedule by which the others are measured, with bands as they cost them.
     """
     schedule = _arrange(flow, kind, segments, cost)
-    for share in SHARES:
+    for share in SHARES if kind != "layer" else ():
         taller = _taller_bands(flow, schedule, share)
         if taller == segments:
             break

@@ -31,7 +31,7 @@ _OLDEST = (1, 15)
 _ANSWER_SECONDS = 300.0  # of a busy machine
 _PORT_TRIES = 3
 _MARKS = ("begin", "end")
-_MONITOR_NUMBER = re.compile(r"^0x([0-9A-F]{16})\s*$", re.MULTILINE)
+_MONITOR_NUMBER = re.compile(r"^\r*0x([0-9A-F]{16})\s*$", re.MULTILINE)
 _INSTALL = (
     "unpack the portable build from https://github.com/renode/renode/releases (1.15 or newer) "
     "and name its folder in RENODE_ROOT, or put its `renode` on PATH"

@@ -10,7 +10,7 @@ from deploy.errors import DeployError
 from deploy.files import write_atomic
 from deploy.graph import Graph, lower_graph, read_graph
 from deploy.graph.layer import Layer
-from deploy.graph.passes import remove_dead
+from deploy.graph.passes import remove_dead, settle_constants
 from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, plan_schedule
 
 
@@ -74,7 +74,7 @@ def plan_model(
     if not keep_dead:
         removal = remove_dead(graph)
         graph, channels = removal.graph, removal.channels
-    layers = lower_graph(graph)
+    layers = lower_graph(settle_constants(graph))
     if constants_limit is not None:
         taken = sum(layer.bytes_of(kind) for layer in layers for kind in ("weights", "tables"))
         layers = widen_weights(layers, constants_limit - taken)

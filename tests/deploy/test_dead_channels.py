@@ -8,7 +8,7 @@ from tflite_builder import INT32, Builder
 
 from deploy.codegen import plan_model
 from deploy.graph import lower_graph, read_graph
-from deploy.graph.passes import remove_dead
+from deploy.graph.passes import remove_dead, settle_constants
 from deploy.graph.passes.ranges import channel_ranges
 from deploy.tflm import TflmModel, tflm_available
 
@@ -83,6 +83,7 @@ def differences(seeds: range) -> tuple[int, int, int]:
         data = random_net(rng)
         mode = ("layer", "auto")[seed % 2]
         own, _ = golden.differences(data, rng, schedule=mode)
+        own += golden.differences(data, rng, schedule=mode, keep_dead=True)[0]
         assert own == 0, f"seed {seed}"
         wrong += own
         channels = plan_model(data, name="random").removed_channels
@@ -142,6 +143,32 @@ def test_padding_decides(kernel, padding, dead_bias, gone):
     assert remove_dead(graph).channels == gone
     assert plan_model(data, name="two", keep_dead=True).removed_channels == 0
     assert golden.differences(data, np.random.default_rng(0))[0] == 0
+
+
+def test_a_known_channel_does_not_slow_its_layer():
+    """What BN leaves of a dead channel: a scale that the kernels' fast path does not take."""
+    rng = np.random.default_rng(7)
+    b = Builder()
+    source = b.tensor((1, 6, 6, 3), 0.05, 3)
+    first = rng.integers(-100, 100, (4, 1, 1, 3)).astype(np.int8)
+    first[1] = 0
+    middle = conv(b, source, first, [5, 60_000, -9, 100], zero_point=-10)
+    second = rng.integers(-100, 100, (5, 1, 1, 4)).astype(np.int8)
+    second[2, 0, 0] = [0, 1, 0, 0]
+    target = conv(b, middle, second, [0, 0, 77, 0, 0], scale=0.5, zero_point=4)
+    weights = b.tensors[b.operators[-1].inputs[1]]
+    weights.quantization.scale = np.array([0.01, 0.01, 20.0, 0.01, 0.01], np.float32)
+    data = b.build([source], [target])
+    graph = read_graph(data, "known")
+
+    def fast(graph):
+        return [layer.params["requantization"].fast for layer in lower_graph(graph)]
+
+    assert fast(graph) == [True, False]
+    assert fast(settle_constants(graph)) == [True, True]
+    wrong, plan = golden.differences(data, rng, keep_dead=True)
+    assert wrong == 0
+    assert not any("any" in layer.kernel for layer in plan.layers)
 
 
 def test_unread_input_and_its_macs():

@@ -42,5 +42,20 @@ struct nb_gemm {
   REQUANTIZE_BY("r0", "r10", "r12", "r8") REQUANTIZE_BY("r1", "r10", "r12", "r8") \
   REQUANTIZE_BY("r2", "r10", "r12", "r8") REQUANTIZE_BY("r3", "r10", "r12", "r8")
 
+/* The end of an output channel, and behind the last one the end of the function. */
+#define WRITE(requantize)                \
+  "ldm sp, {r4-r9, r14}\n"               \
+  "ldr r10, [r4, #8]!\n"                 \
+  "ldrsb r12, [r5], #1\n" requantize     \
+  "strb r1, [r6, r7]\n"                  \
+  "strb r2, [r6, r7, lsl #1]\n"          \
+  "strb r3, [r6, r14]\n"                 \
+  "strb r0, [r6], #1\n"                  \
+  "stm sp, {r4-r6}\n"                    \
+  "cmp r4, r9\n"                         \
+  "bne 1b\n"                             \
+  "add sp, #44\n"                        \
+  "pop {r4-r11, pc}\n"
+
 #endif
 #endif

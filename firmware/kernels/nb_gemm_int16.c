@@ -59,18 +59,7 @@
         "1:\n" /* one output channel */                                         \
         "ldr r0, [r4, #4]\n"                                                    \
         "ldrd r12, r14, [sp, #28]\n" first blocks last                          \
-        "ldm sp, {r4-r9, r14}\n"                                                \
-        "ldr r10, [r4, #8]!\n"                                                  \
-        "ldrsb r12, [r5], #1\n" requantize                                      \
-        "strb r1, [r6, r7]\n"                                                   \
-        "strb r2, [r6, r7, lsl #1]\n"                                           \
-        "strb r3, [r6, r14]\n"                                                  \
-        "strb r0, [r6], #1\n"                                                   \
-        "stm sp, {r4-r6}\n"                                                     \
-        "cmp r4, r9\n"                                                          \
-        "bne 1b\n"                                                              \
-        "add sp, #44\n"                                                         \
-        "pop {r4-r11, pc}\n");                                                  \
+        WRITE(requantize));                                                   \
   }
 
 #define GEMM_BOTH(name, first, blocks, last)                                              \

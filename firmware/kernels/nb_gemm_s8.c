@@ -64,19 +64,7 @@
         "subs r14, #1\n"                                                              \
         "bne 2b\n"                                                                    \
         "4:\n" last                                                                   \
-        "ldm sp, {r4-r9, r14}\n"                                                      \
-        "ldr r10, [r4, #8]!\n"                                                        \
-        "ldrsb r12, [r5], #1\n"                                                       \
-        REQUANTIZE                                                                    \
-        "strb r1, [r6, r7]\n"                                                         \
-        "strb r2, [r6, r7, lsl #1]\n"                                                 \
-        "strb r3, [r6, r14]\n"                                                        \
-        "strb r0, [r6], #1\n"                                                         \
-        "stm sp, {r4-r6}\n"                                                           \
-        "cmp r4, r9\n"                                                                \
-        "bne 1b\n"                                                                    \
-        "add sp, #44\n"                                                               \
-        "pop {r4-r11, pc}\n");                                                        \
+        WRITE(REQUANTIZE));                                                   \
   }
 
 GEMM_INT8(nb_gemm, NOTHING)

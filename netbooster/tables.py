@@ -300,13 +300,12 @@ def format_rows(table: Table, results: Results) -> list[list[str]]:
         own = _of_row(results, row)
         if not own:
             continue
+        pairs = _gains(table, results, row)
         reference = table.reference(row)
         paper_gain = gain = ""
         if reference is not None:
             if row.paper_final is not None and reference.paper_final is not None:
                 paper_gain = f"{row.paper_final - reference.paper_final:+.2f}"
-            theirs = _of_row(results, reference)
-            pairs = [100 * (own[s].accuracy - theirs[s].accuracy) for s in own if s in theirs]
             gain = _with_interval(pairs, "+.2f") if pairs else ""
         giants = [100 * r.giant for r in own.values() if r.giant is not None]
         rates = {r.plt_lr for r in own.values() if r.plt_lr is not None}
@@ -327,6 +326,26 @@ def format_rows(table: Table, results: Results) -> list[list[str]]:
             ]
         )
     return lines
+
+
+def pooled_gains(table: Table, results: Results) -> list[tuple[str, str, int]]:
+    """Rows of one label in several groups together: (label, gain in points with its 95% t-interval
+    over all pairs, how many pairs)."""
+    pairs: dict[str, list[list[float]]] = {}
+    for row in table.rows:
+        if found := _gains(table, results, row):
+            pairs.setdefault(row.label, []).append(found)
+    together = {label: sum(own, []) for label, own in pairs.items() if len(own) > 1}
+    return [(label, _with_interval(own, "+.2f"), len(own)) for label, own in together.items()]
+
+
+def _gains(table: Table, results: Results, row: Row) -> list[float]:
+    """Points by which a row is ahead of its group's reference, for each seed that both have."""
+    reference = table.reference(row)
+    if reference is None:
+        return []
+    own, theirs = _of_row(results, row), _of_row(results, reference)
+    return [100 * (own[s].accuracy - theirs[s].accuracy) for s in own if s in theirs]
 
 
 def _of_row(results: Results, row: Row) -> dict[int, Result]:

@@ -54,6 +54,7 @@ def command(
         finished_results,
         format_rows,
         load_table,
+        pooled_gains,
         run_table,
         save_results,
     )
@@ -91,6 +92,8 @@ def command(
             shown = group
         view.add_row(f"  {label}", *cells)
     console.print(view)
+    for label, gain, count in pooled_gains(table, results):
+        say("table", f"{label}: gain {gain} points over all {count} pairs of the table")
     if not results:
         say("table", f"no finished run in {root}; leave --report out to train")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from deploy.errors import DeployError
-from deploy.export import ExportResult, TensorRecord
+from deploy.export import ExportResult
+from deploy.export.writer import pack
 from deploy.graph import Operator, parse_graph
 
 
@@ -46,12 +46,9 @@ def adopt(own: ExportResult, flatbuffer: bytes, name: str) -> ExportResult:
     for record in own.tensors:
         quantization = theirs.tensors[indices[record.name]].quantization
         assert quantization is not None  # the reader takes no int8 activation without
-        records.append(_with(record, quantization.scales[0], quantization.zero_points[0]))
+        scale, zero_point = quantization.scales[0], quantization.zero_points[0]
+        records.append(replace(record, scale=scale, zero_point=zero_point))
     return replace(own, flatbuffer=_renamed(flatbuffer, names), tensors=tuple(records))
-
-
-def _with(record: TensorRecord, scale: float, zero_point: int) -> TensorRecord:
-    return replace(record, scale=float(scale), zero_point=int(zero_point))
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -69,6 +66,4 @@ def _renamed(flatbuffer: bytes, names: dict[int, str]) -> bytes:
         # Weights keep theirs, marked: one of them may have a name that is now an activation's.
         old = tensor.name.decode() if isinstance(tensor.name, bytes) else str(tensor.name)
         tensor.name = names.get(number, f"constant {number} {old}")
-    builder = flatbuffers.Builder(len(flatbuffer) + 4096)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)

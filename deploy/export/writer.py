@@ -63,6 +63,13 @@ class _QuantizationParameters(schema.QuantizationParametersT):
         return int(schema.QuantizationParametersEnd(builder))
 
 
+def pack(model: schema.ModelT) -> bytes:
+    """A .tflite file: ``model`` with all its buffers inside."""
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
 class FlatbufferWriter:
     """Collects one subgraph and packs it.
 
@@ -179,10 +186,8 @@ class FlatbufferWriter:
             self._buffers.append(_Buffer(metadata[name].encode()))
             model.metadata.append(entry)
         model.buffers = self._buffers
-        builder = flatbuffers.Builder(1 << 20)
         self._zero_points.clear()
-        builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-        return bytes(builder.Output())
+        return pack(model)
 
     def _add(
         self,

@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import torch
 from ai_edge_litert import schema_py_generated as schema
@@ -25,6 +24,7 @@ from torch import nn
 
 from deploy.errors import DeployError
 from deploy.export.calibrate import check_images
+from deploy.export.writer import pack
 from deploy.files import write_atomic
 from deploy.graph import Graph, Operator, parse_graph, supported_operators
 from deploy.moves import DATA_MOVES, needed_by
@@ -266,9 +266,7 @@ def _with_metadata(data: bytes, metadata: Mapping[str, str]) -> bytes:
         entry.name, entry.buffer = key, len(model.buffers)
         model.buffers.append(buffer)
         model.metadata.append(entry)
-    builder = flatbuffers.Builder(len(data) + 4096)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return pack(model)
 
 
 def _run_worker(work: Path, source: str, name: str, log: Path) -> bytes:

@@ -77,7 +77,7 @@ def command(
     keep_dead: KeepDeadOption = None,
     widen_weights: WidenOption = False,
 ) -> None:
-    """Turn int8 flatbuffers into C: weights, memory plan, one function a layer.
+    """Turn int8 flatbuffers into C: weights, memory plan, a table of layers.
 
     The same input gives the same bytes. RUN/MODEL/generated builds with CMake alone.
     """

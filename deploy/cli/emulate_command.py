@@ -83,11 +83,11 @@ def _emulate(
     outputs = result.outputs.reshape(len(inputs), -1)
     host = HostModel(paths.host_library).invoke(inputs).reshape(len(inputs), -1)
     different = int((outputs != host).sum())
-    tflm, reason = _tflm_outputs(paths.tflite, inputs)
-    if paths.engine != "nb":  # not our arithmetic: what differs is told and written down
-        tflm, reason = None, f"{different} of {host.size} bytes are not the host build's"
-    else:
+    if paths.engine == "nb":
         _require_equal(outputs, host, f"{paths.name}: {target.name} and the host build")
+        tflm, reason = _tflm_outputs(paths.tflite, inputs)
+    else:  # not our arithmetic: what differs is told and written down
+        tflm, reason = None, f"{different} of {host.size} bytes are not the host build's"
     if tflm is not None:
         _require_equal(outputs, tflm, f"{paths.name}: {target.name} and the TFLM interpreter")
     record = _record(context, paths, result)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 DSP_CORES = ("cortex-m4", "cortex-m7")
-PROGRAM_BYTES = 40_000  # kernels, generated code, harness and port take 16 to 26 KB
+PROGRAM_BYTES = 40_000  # for kernels, generated code, harness and port, with room to spare
 
 
 class ScheduleName(StrEnum):

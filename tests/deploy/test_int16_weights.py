@@ -41,7 +41,7 @@ def products(data: bytes) -> list[str]:
 def test_every_byte_stays(build, tmp_path):
     missing = target_runner.missing_tools(build)
     if missing is not None:
-        pytest.skip(missing)
+        pytest.skip(missing)  # names the tool; `make setup` installs it
     models = [model(kind, seed) for kind in KINDS for seed in range(12)]
     options = [ROOM] * len(models)
     rng = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_every_byte_stays(build, tmp_path):
 def test_every_byte_stays_slow(build, kind, tmp_path):
     missing = target_runner.missing_tools(build)
     if missing is not None:
-        pytest.skip(missing)
+        pytest.skip(missing)  # names the tool; `make setup` installs it
     models = [model(kind, seed) for seed in range(12, 112)]
     rng = np.random.default_rng(0)
     assert target_runner.run(build, models, rng, tmp_path, [ROOM] * len(models)) == "equal"

@@ -26,6 +26,7 @@ def count_in_qemu() -> Callable[[Target, Path, bytes], int]:
     def count(target: Target, elf: Path, data: bytes) -> int:
         with QemuSession(target, elf) as qemu:
             if qemu.counting != "qemu-tcg-plugin":
+                # An older or newer QEMU than the plugin knows: `netbooster doctor` tells.
                 pytest.skip("this QEMU does not load our counter: nothing exact to compare with")
             qemu.link.load_input(data)
             return qemu.infer()["instructions"]

@@ -1,8 +1,8 @@
 """Channels that can have one value only get weights of 0, a bias and a scale that give it.
 
 Training leaves such channels with scales far from all others: BN divides by a deviation of almost
-nothing. One of them would push its whole layer off the kernels' fast path, four to sixteen times as
-slow. Every output byte stays, and so does every shape.
+nothing. One of them would push its whole layer off the kernels' fast path. Every output byte stays,
+and so does every shape.
 """
 
 from dataclasses import replace

@@ -19,6 +19,7 @@ from netbooster.tables import (
     finished_results,
     format_rows,
     load_table,
+    pooled_gains,
     prepare_recipe,
     run_table,
 )
@@ -215,3 +216,18 @@ def test_a_run_that_another_process_trains_comes_last(
     monkeypatch.setattr(tables, "is_claimed", lambda folder: folder == busy)
     run_table(table, mini=True, seeds=[0], root=tmp_path)
     assert fake == [("t-boosted", 0), ("t-plain", 0)]
+
+
+def test_gains_of_several_groups_are_pooled(table: Table) -> None:
+    def result(accuracy: float) -> Result:
+        return Result(accuracy=accuracy, giant=None, train_accuracy=0.7, steps=9, plt_lr=None)
+
+    boosted = Row(group="h", label="Boosted", recipe="other")
+    alone = Row(group="h", label="NetAug", recipe="alone")
+    whole = table.model_copy(update={"rows": (*table.rows, boosted, alone)})
+    accuracies = {"plain": 0.50, "boosted": 0.53, "again": 0.60, "other": 0.61, "alone": 0.70}
+    results = {(name, 0): result(value) for name, value in accuracies.items()}
+    results[("boosted", 1)] = result(0.9)  # without its reference: no pair
+    # 3 and 1 points: 12.706 * sqrt(2) / sqrt(2)
+    assert pooled_gains(whole, results) == [("Boosted", "+2.00 ± 12.71", 2)]
+    assert pooled_gains(table, results) == []

@@ -8,14 +8,13 @@ from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator
 from deploy.graph.layer import Constant, Layer, RowWindow, gemm
 from deploy.graph.numerics import (
-    activation_range,
     check_activation,
     convolution_multipliers,
-    requantization,
     require_constant,
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
+from deploy.graph.ops.product import product_requantization
 from deploy.graph.ops.window import (
     FoldedPad,
     Window,
@@ -102,17 +101,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
     vertical, horizontal = _windows(graph, op)
     pad_top, pad_left = paddings_before(source, a.padding, vertical, horizontal, a.folded)
     in_q = require_int8(graph, op, source, "input")
-    out_q = require_int8(graph, op, target, "output")
     rows = values.reshape(channels, -1)
-    bias = read_bias(graph, op, channels)
-    folded = bias - in_q.zero_points[0] * rows.sum(axis=1)
-    requant = requantization(
-        folded,
-        np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-        convolution_multipliers(graph, op, weights, channels, axis=0),
-        out_q.zero_points[0],
-        activation_range(a.activation, out_q),
-    )
+    requant = product_requantization(graph, op, rows, axis=0)
     inner = kernel_h * kernel_w * depth
     padded = -(-inner // 4) * 4
     packed = np.zeros((channels, padded), np.int8)

@@ -8,14 +8,13 @@ from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator, Tensor
 from deploy.graph.layer import Constant, FieldValue, Layer, Requantization, inner_loop
 from deploy.graph.numerics import (
-    activation_range,
     check_activation,
     convolution_multipliers,
-    requantization,
     require_constant,
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
+from deploy.graph.ops.product import product_requantization
 from deploy.graph.ops.window import (
     FoldedPad,
     Window,
@@ -102,17 +101,9 @@ def lower(graph: Graph, op: Operator) -> Layer:
     vertical, horizontal = _windows(graph, op)
     pad_top, pad_left = paddings_before(source, a.padding, vertical, horizontal, a.folded)
     in_q = require_int8(graph, op, source, "input")
-    out_q = require_int8(graph, op, target, "output")
     # Channel-major, so that a channel's taps lie together.
     rows = values.reshape(-1, channels).T
-    folded = read_bias(graph, op, channels) - in_q.zero_points[0] * rows.sum(axis=1)
-    requant = requantization(
-        folded,
-        np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-        convolution_multipliers(graph, op, weights, channels, axis=3),
-        out_q.zero_points[0],
-        activation_range(a.activation, out_q),
-    )
+    requant = product_requantization(graph, op, rows, axis=3)
     params: dict[str, FieldValue] = {
         "weights": Constant(np.ascontiguousarray(rows).astype(np.int8).reshape(-1), "weights"),
         "requantization": requant,

@@ -8,14 +8,13 @@ from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator
 from deploy.graph.layer import Constant, Layer
 from deploy.graph.numerics import (
-    activation_range,
     check_activation,
     convolution_multipliers,
-    requantization,
     require_constant,
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
+from deploy.graph.ops.product import product_requantization
 from deploy.graph.ops.window import MAX_DIMENSION
 
 OPTIONS = 8
@@ -74,24 +73,14 @@ def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
 
 def lower(graph: Graph, op: Operator) -> Layer:
     """One dot product an output."""
-    a: FullyConnected = op.attributes
     source, weights, target = graph.input(op, 0), graph.input(op, 1), graph.output(op)
     rows = require_constant(graph, op, weights, "weights").astype(np.int64)
     channels, depth = rows.shape
-    in_q = require_int8(graph, op, source, "input")
-    out_q = require_int8(graph, op, target, "output")
-    folded = read_bias(graph, op, channels) - in_q.zero_points[0] * rows.sum(axis=1)
     padded = -(-depth // 4) * 4
     packed = np.zeros((channels, padded), np.int8)
     packed[:, :depth] = rows
     batch = source.elements // depth
-    requant = requantization(
-        folded,
-        np.abs(folded) + 128 * np.abs(rows).sum(axis=1),
-        convolution_multipliers(graph, op, weights, channels, axis=0),
-        out_q.zero_points[0],
-        activation_range(a.activation, out_q),
-    )
+    requant = product_requantization(graph, op, rows, axis=0)
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_fully_connected_s8" if requant.fast else "nb_fully_connected_any_s8",

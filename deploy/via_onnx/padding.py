@@ -126,25 +126,20 @@ def _grow(model: onnx.ModelProto, node: onnx.NodeProto, fit: Fit) -> None:
 
 
 def _never_negative(model: onnx.ModelProto, name: str) -> bool:
-    maker = next((own for own in model.graph.node if name in own.output), None)
-    if maker is None:
-        return False
-    if maker.op_type == "Clip":
-        low = _initializer(model, maker.input[1]) if len(maker.input) > 1 else None
-        if low is None:
-            constant = next(
-                (
-                    own
-                    for own in model.graph.node
-                    if own.op_type == "Constant" and maker.input[1:2] == list(own.output)
-                ),
-                None,
-            )
-            low = _attribute(constant, "value", None) if constant is not None else None
-        import onnx
+    import onnx
 
-        return low is not None and float(onnx.numpy_helper.to_array(low).min()) >= 0
-    return maker.op_type in _POSITIVE
+    maker = next((own for own in model.graph.node if name in own.output), None)
+    if maker is None or maker.op_type != "Clip":
+        return maker is not None and maker.op_type in _POSITIVE
+    bound = maker.input[1] if len(maker.input) > 1 else ""
+    constants = {own.name: own for own in model.graph.initializer}
+    constants |= {
+        own.output[0]: _attribute(own, "value", None)
+        for own in model.graph.node
+        if own.op_type == "Constant"
+    }
+    low = constants.get(bound)
+    return low is not None and float(onnx.numpy_helper.to_array(low).min()) >= 0
 
 
 def _pad_first(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto:

@@ -90,7 +90,7 @@ def _table_entry(layer: Layer, planned: PlannedLayer) -> dict[str, str]:
         other = f".second = {inputs[1]}"
     elif layer.scratch_bytes:
         other = f"nb_arena + {planned.scratch_offset}"
-    return {"kernel": layer.kernel, "input": inputs[0], "other": other, "output": outputs[0]}
+    return {"kernel": layer.symbol, "input": inputs[0], "other": other, "output": outputs[0]}
 
 
 def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> dict[str, Any]:

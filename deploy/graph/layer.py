@@ -54,6 +54,10 @@ class RowWindow:
     before: int = 0
 
 
+# Kernels with a variant in nb_clamped_s8.c.
+SATURATING = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_depthwise_conv_s8", "nb_fully_connected_s8")
+PORTABLE_DEPTHWISE = "nb_depthwise_rows_any"
+
 # A str is C of the kernels, such as a function.
 FieldValue = int | str | Constant | Requantization | tuple["FieldValue", ...]
 
@@ -103,6 +107,17 @@ class Layer:
     alias: bool = False
     input_array: bool = False
     rows: RowWindow | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The C function: the kernel, or the one with a clamp where its own inner loop, on cores
+        with DSP instructions, only saturates to int8."""
+        r = self.params.get("requantization")
+        if self.kernel not in SATURATING or not isinstance(r, Requantization):
+            return self.kernel
+        loop = self.params.get("function", "")
+        clamps = (r.minimum, r.maximum) == (-128, 127) or loop == PORTABLE_DEPTHWISE
+        return self.kernel if clamps else self.kernel.replace("_s8", "_clamped_s8")
 
     def constants(self) -> list[tuple[str, Constant]]:
         """The constant arrays of the layer by field name, in a fixed order."""

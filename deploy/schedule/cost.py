@@ -43,7 +43,7 @@ def _depthwise(flow: Flow, number: int, batch: int | None) -> float:
     source, target = flow.places[flow.inputs(number)[0]], flow.places[flow.output(number)]
     window = layer.rows
     assert window is not None
-    channels, taps = int(str(layer.params["out_c"])), int(str(layer.params["kernel_h"])) ** 2
+    channels, taps = int(str(layer.params["in_c"])), int(str(layer.params["kernel_h"])) ** 2
     overlap = max(0, window.extent - window.stride)
     bands = -(-target.height // (batch or BAND))
     again = (bands - 1) * overlap * source.row_bytes

@@ -71,6 +71,10 @@ typedef struct {
   uint16_t rows, shift;
 } nb_ring;
 
+/* `pitch` in the parameters below: bytes from an output pixel to the next. That is its channels, or
+ * more where the output is a piece of a CONCATENATION: then each pixel has other layers' channels
+ * behind (or before) those that the kernel writes, and it writes nothing else. */
+
 /* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4. Those of int16
  * weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16 values, blocks of 16 where
  * there are more; three at the end count as four. They make one pixel as well. 0 for cores without
@@ -116,16 +120,18 @@ void nb_gemm_1_int16_relu(const struct nb_gemm *call);
 
 /* in_c is at least 4. Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4].
  * nb_conv_1x1_s8 needs a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses
- * neither gemm nor scratch. */
+ * neither gemm nor scratch. Here and below, layers that clamp to less than int8 need the kernel with
+ * _clamped, where there is one: the others' inner loops only saturate. */
 typedef struct {
   const void *weights; /* int8 */
   nb_requantization requantization;
   nb_gemm_function gemm;
   uint16_t width; /* pixels a row */
-  uint16_t in_c, out_c;
+  uint16_t in_c, out_c, pitch;
   nb_ring in, out;
 } nb_conv_1x1_params;
 nb_kernel nb_conv_1x1_s8;
+nb_kernel nb_conv_1x1_clamped_s8;
 nb_kernel nb_conv_1x1_any_s8;
 
 /* Scratch: 12 * K, K = kernel_h * kernel_w * in_c rounded up to 4; none for the grouped kernel.
@@ -136,7 +142,7 @@ typedef struct {
   nb_requantization requantization;
   nb_gemm_function gemm;
   uint16_t in_h, in_w, in_c;
-  uint16_t out_h, out_w, out_c;
+  uint16_t out_h, out_w, out_c, pitch;
   uint16_t group_c; /* input channels that one output channel reads */
   int16_t input_zero_point;
   uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
@@ -144,13 +150,12 @@ typedef struct {
   nb_ring in, out;
 } nb_conv_params;
 nb_kernel nb_conv_s8;
+nb_kernel nb_conv_clamped_s8;
 nb_kernel nb_conv_any_s8;
 nb_kernel nb_conv_grouped_s8;
 
-/* Weights: [out_c][kernel_h * kernel_w].
- *
- * nb_depthwise_conv_s8 needs out_c == in_c and may write over its input where the compiler found
- * that safe. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16); row_stride
+/* As many output channels as input channels. Weights: [in_c][kernel_h * kernel_w]. May write over
+ * its input where the compiler found that safe; never with a pitch that is not in_c. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16); row_stride
  * is even and covers what the inner loops read: outputs in fours. Those named by kernel and stride
  * are for square kernels without dilation whose requantization is `fast`. */
 struct nb_depthwise_rows;
@@ -172,7 +177,7 @@ typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
   uint16_t in_h, in_w, in_c;
-  uint16_t out_h, out_w, out_c;
+  uint16_t out_h, out_w, pitch;
   int16_t input_zero_point;
   uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
   uint16_t pad_top, pad_left;
@@ -181,6 +186,19 @@ typedef struct {
   nb_depthwise_function function;
 } nb_depthwise_conv_params;
 nb_kernel nb_depthwise_conv_s8;
+nb_kernel nb_depthwise_conv_clamped_s8;
+
+/* Weights: [out_c][kernel_h * kernel_w]. No scratch. */
+typedef struct {
+  const int8_t *weights;
+  nb_requantization requantization;
+  uint16_t in_h, in_w, in_c;
+  uint16_t out_h, out_w, out_c, pitch; /* out_c: a multiple of in_c */
+  int16_t input_zero_point;
+  uint8_t kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w;
+  uint16_t pad_top, pad_left;
+  nb_ring in, out;
+} nb_depthwise_conv_multiplier_params;
 nb_kernel nb_depthwise_conv_multiplier_s8;
 
 /* Scratch: 2 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4]. nb_fully_connected_s8
@@ -193,6 +211,7 @@ typedef struct {
   uint16_t in_c, out_c;
 } nb_fully_connected_params;
 nb_kernel nb_fully_connected_s8;
+nb_kernel nb_fully_connected_clamped_s8;
 nb_kernel nb_fully_connected_any_s8;
 
 /* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output

@@ -11,10 +11,11 @@ static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t 
       int32_t sum = 0;
       for (uint32_t k = 0; k < depth; k++) sum += input[k] * weights[k];
       sum = nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]);
-      *output++ = nb_requantize(&p->requantization, channel, sum);
+      output[channel] = nb_requantize(&p->requantization, channel, sum);
       weights += row;
     }
     input += depth;
+    output += p->pitch;
   }
 }
 
@@ -25,6 +26,6 @@ void nb_conv_1x1_any_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->out, y, y + nb_ring_run(p->in, y, last));
     multiply(p, run * p->width, input + nb_ring_place(p->in, y) * p->width * p->in_c,
-             output + nb_ring_place(p->out, y) * p->width * p->out_c);
+             output + nb_ring_place(p->out, y) * p->width * p->pitch);
   }
 }

@@ -27,14 +27,14 @@ void nb_conv_grouped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const uint32_t filters = p->out_c / (p->in_c / p->group_c);
   const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->group_c + 3u) & ~3u;
   for (uint32_t y = first; y < last; y++) {
-    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->out_c;
-    for (uint32_t x = 0; x < p->out_w; x++) {
+    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->pitch;
+    for (uint32_t x = 0; x < p->out_w; x++, target += p->pitch) {
       for (uint32_t channel = 0; channel < p->out_c; channel++) {
         const int32_t sum = accumulate(
             p, input + channel / filters * p->group_c, (int32_t)(y * p->stride_h) - p->pad_top,
             (int32_t)(x * p->stride_w) - p->pad_left,
             (const int8_t *)p->weights + channel * row);
-        *target++ =
+        target[channel] =
             nb_requantize(&p->requantization, channel,
                           nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]));
       }

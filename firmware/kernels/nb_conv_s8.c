@@ -11,6 +11,7 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
   const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->in_c + 3u) & ~3u;
   const uint32_t pixels = end - pixel;
   const uint32_t channels = p->out_c;
+  const uint32_t pitch = p->pitch;
   int8_t *patches = (int8_t *)scratch + 8 * row;
   while (pixel < end) {
     const uint32_t left = end - pixel;
@@ -18,20 +19,20 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
       nb_conv_gather(p, input, pixel, patches);
       nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, patches, row, channels, scratch,
                       output);
-      output += channels;
+      output += pitch;
       pixel++;
       continue;
     }
     if (left < NB_GEMM_PIXELS) { /* some are computed again */
       pixel -= NB_GEMM_PIXELS - left;
-      output -= (NB_GEMM_PIXELS - left) * channels;
+      output -= (NB_GEMM_PIXELS - left) * pitch;
     }
     for (uint32_t i = 0; i < NB_GEMM_PIXELS; i++) {
       nb_conv_gather(p, input, pixel + i, patches + i * row);
     }
     nb_gemm_widen(patches, row, row, scratch);
-    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, channels, output);
-    output += NB_GEMM_PIXELS * channels;
+    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, channels, pitch, output);
+    output += NB_GEMM_PIXELS * pitch;
     pixel += NB_GEMM_PIXELS;
   }
 }
@@ -44,7 +45,7 @@ void nb_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(p->out, y, last);
     convolve(p, y * p->out_w, (y + run) * p->out_w, input,
-             output + nb_ring_place(p->out, y) * p->out_w * p->out_c, scratch);
+             output + nb_ring_place(p->out, y) * p->out_w * p->pitch, scratch);
   }
 }
 

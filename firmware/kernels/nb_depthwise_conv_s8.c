@@ -6,7 +6,6 @@
  * needs (of a ring). A plane keeps p->rows rows; when they are used up, those that are needed
  * again move to its top.
  */
-#include "nb_clamp_s8.h"
 #include "nb_depthwise_rows_s8.h"
 
 #define CHANNELS 4u
@@ -79,7 +78,7 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
   const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
   const uint32_t most = (p->rows - extent) / p->stride_h + 1; /* output rows in a band */
-  const uint32_t row = (uint32_t)p->out_w * p->out_c;
+  const uint32_t row = (uint32_t)p->out_w * p->pitch;
   const nb_requantization *r = &p->requantization;
   const uint32_t columns = 2u * 4u * p->stride_w;
   const uint32_t row_bytes = 2u * p->row_stride;
@@ -87,7 +86,7 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
       .plane = 2 * plane,
       .round = 2 * r->zero_point + 1,
       .count = p->out_w,
-      .output_stride = p->out_c,
+      .output_stride = p->pitch,
       .back = p->kernel_h * row_bytes - columns,
       .row_stride = row_bytes,
       .next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns),
@@ -99,8 +98,8 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
       (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
   pad(p, p->rows, 0, p->pad_left, planes);
   if (needed > right) pad(p, p->rows, right, needed - right, planes);
-  for (uint32_t channel = 0; channel < p->out_c; channel += CHANNELS) {
-    const uint32_t left = p->out_c - channel;
+  for (uint32_t channel = 0; channel < p->in_c; channel += CHANNELS) {
+    const uint32_t left = p->in_c - channel;
     const uint32_t count = left < CHANNELS ? left : CHANNELS;
     uint32_t next = first * p->stride_h; /* the padded row to copy next */
     for (uint32_t y = first, band; y < last; y += band) {
@@ -130,10 +129,4 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
       }
     }
   }
-#ifdef NB_DSP /* only those inner loops do not clamp */
-  for (uint32_t y = first, run; y < last; y += run) {
-    run = nb_ring_run(p->out, y, last);
-    nb_clamp_s8(r->minimum, r->maximum, output + nb_ring_place(p->out, y) * row, run * row);
-  }
-#endif
 }

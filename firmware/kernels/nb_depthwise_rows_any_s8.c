@@ -12,7 +12,7 @@ void nb_depthwise_rows_any(struct nb_depthwise_rows *call) {
     const int16_t *rows = call->input + c * plane;
     int8_t *output = call->output + c;
     for (uint32_t y = 0; y < call->rows; y++, rows += (uint32_t)p->stride_h * p->row_stride) {
-      for (uint32_t x = 0; x < p->out_w; x++, output += p->out_c) {
+      for (uint32_t x = 0; x < p->out_w; x++, output += p->pitch) {
         int32_t sum = 0;
         for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
           const int16_t *row = rows + ky * p->dilation_h * p->row_stride + x * p->stride_w;

@@ -1,5 +1,4 @@
 /* See nb_gemm_s8.h. The inner loops are assembly: GCC uses no LDM and spills the accumulators. */
-#include "nb_clamp_s8.h"
 #include "nb_gemm_asm.h"
 
 #ifdef NB_DSP
@@ -71,19 +70,19 @@ GEMM_INT8(nb_gemm, NOTHING)
 GEMM_INT8(nb_gemm_2, LAST_2)
 
 void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                      const int16_t *wide, uint32_t depth, uint32_t out_c, int8_t *output) {
+                      const int16_t *wide, uint32_t depth, uint32_t out_c, uint32_t pitch,
+                      int8_t *output) {
   const struct nb_gemm call = {r->bias_multiplier,
                                r->shift,
                                output,
-                               out_c,
+                               pitch,
                                r->zero_point,
                                r->bias_multiplier + 2 * out_c,
-                               3 * out_c,
+                               3 * pitch,
                                wide,
                                (depth + 1) / 4,
                                weights};
   gemm(&call);
-  nb_clamp_s8(r->minimum, r->maximum, output, NB_GEMM_PIXELS * out_c);
 }
 
 /* The last 1 to 3 values of a row are read with those before them, and shifted down. One or two
@@ -223,7 +222,6 @@ void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requan
   } else {
     gemm_1(&call);
   }
-  nb_clamp_s8(r->minimum, r->maximum, output, out_c);
 }
 
 #else

@@ -6,7 +6,14 @@ import numpy as np
 
 from deploy.graph.flatbuffer import Table
 from deploy.graph.ir import Graph, Operator, Tensor
-from deploy.graph.layer import Constant, FieldValue, Layer, Requantization, inner_loop
+from deploy.graph.layer import (
+    PORTABLE_DEPTHWISE,
+    Constant,
+    FieldValue,
+    Layer,
+    Requantization,
+    inner_loop,
+)
 from deploy.graph.numerics import (
     check_activation,
     convolution_multipliers,
@@ -26,7 +33,6 @@ from deploy.graph.ops.window import (
 
 OPTIONS = 2
 NEEDS_OPTIONS = True
-ANY_LOOP = "nb_depthwise_rows_any"
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         "weights": Constant(np.ascontiguousarray(rows).astype(np.int8).reshape(-1), "weights"),
         "requantization": requant,
         "in_h": in_h, "in_w": in_w, "in_c": in_c,
-        "out_h": out_h, "out_w": out_w, "out_c": channels,
+        "out_h": out_h, "out_w": out_w, "pitch": channels,
         "input_zero_point": in_q.zero_points[0],
         "kernel_h": kernel_h, "kernel_w": kernel_w,
         "stride_h": a.stride_h, "stride_w": a.stride_w,
@@ -121,8 +127,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
         return Layer(
             op.index, op.kind, target.name, (source.index,), op.outputs,
             kernel="nb_depthwise_conv_multiplier_s8",
-            params_type="nb_depthwise_conv_params",
-            params={**params, "rows": 0, "row_stride": 0, "function": ANY_LOOP},
+            params_type="nb_depthwise_conv_multiplier_params",
+            params={**params, "out_c": channels},
             macs=macs,
             rows=vertical.rows(pad_top),
         )  # fmt: skip
@@ -165,9 +171,9 @@ def _inner_loop(weights: Tensor, a: DepthwiseConv2D, requant: Requantization) ->
     _, height, width, _ = weights.shape
     square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
     if not requant.fast or not square or (a.dilation_h, a.dilation_w) != (1, 1):
-        return ANY_LOOP
+        return PORTABLE_DEPTHWISE
     relu = "_relu" if requant.zero_point == -128 else ""  # one instruction an output less
-    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}{relu}", ANY_LOOP)
+    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}{relu}", PORTABLE_DEPTHWISE)
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

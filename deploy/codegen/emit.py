@@ -64,8 +64,7 @@ def _field(value: Any, constant_name: str) -> str:
         if value.int16_weights:
             fast = inner_loop("NB_FAST_INT16", fast)
         return (
-            f"{{{prefix}_bias_multiplier, {prefix}_shift, {value.zero_point}, "
-            f"{value.minimum}, {value.maximum}, {fast}}}"
+            f"{{{prefix}_channels, {value.zero_point}, {value.minimum}, {value.maximum}, {fast}}}"
         )
     if isinstance(value, tuple):
         return "{" + ", ".join(_field(v, constant_name) for v in value) + "}"

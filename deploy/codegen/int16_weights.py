@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from deploy.graph.layer import Constant, Layer, Requantization, gemm, inner_loop
+from deploy.graph.numerics import bias_fits, pack_channels, unpack_channels
 
 INT32_MAX = 2**31 - 1
 _KERNELS = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_fully_connected_s8")
@@ -71,7 +72,7 @@ def _widened(layer: Layer) -> Layer:
     suffix = "_int16" if doubled is None else "_int16_relu"
     if doubled is not None:
         rows = 2 * rows
-        r = replace(r, bias_multiplier=replace(r.bias_multiplier, dsp=doubled))
+        r = replace(r, channels=replace(r.channels, dsp=doubled))
     inner = layer.kernel == "nb_fully_connected_s8"
     return replace(
         layer,
@@ -85,13 +86,13 @@ def _widened(layer: Layer) -> Layer:
 
 
 def _doubled(rows: np.ndarray, r: Requantization) -> np.ndarray | None:
-    """Twice the bias, and the multiplier as it is; None where twice a sum could overflow."""
-    table = r.bias_multiplier.data.reshape(-1, 2).astype(np.int64)
-    largest = np.abs(table[:, 0]) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
-    if 2 * int(largest.max(initial=0)) > INT32_MAX:
+    """Twice the bias, and the multiplier as it is; None where twice a bias does not fit or twice a
+    sum could overflow."""
+    bias, shift, twice_multiplier = unpack_channels(r.channels.data)
+    largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
+    if 2 * int(largest.max(initial=0)) > INT32_MAX or not bias_fits(2 * bias):
         return None
-    multipliers = (table[:, 1] % 2**32) // 2
-    return np.stack([2 * table[:, 0], multipliers], axis=1).astype(np.int32).reshape(-1)
+    return pack_channels(2 * bias, shift, twice_multiplier % 2**32 // 2, ended=True)
 
 
 def _pairs(rows: np.ndarray, depth: int) -> np.ndarray:

@@ -29,11 +29,11 @@ class Constant:
 class Requantization:
     """Per-channel constants of the fused bias, requantization and clamp (``nb_requantization``).
 
-    ``fast`` and ``int16_weights`` are what its field ``fast`` says.
+    ``channels`` is laid out as ``fast`` says; ``fast`` and ``int16_weights`` are what the field
+    ``fast`` says.
     """
 
-    bias_multiplier: Constant
-    shift: Constant
+    channels: Constant
     zero_point: int
     minimum: int
     maximum: int
@@ -126,7 +126,7 @@ class Layer:
             if isinstance(value, Constant):
                 found.append((key, value))
             elif isinstance(value, Requantization):
-                found += [("bias_multiplier", value.bias_multiplier), ("shift", value.shift)]
+                found.append(("channels", value.channels))
         return found
 
     def bytes_of(self, kind: str) -> int:

@@ -13,6 +13,9 @@ from deploy.graph.layer import Constant, Requantization
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
+# A channel's first word is its bias, moved up by so many bits, and its shift; NB_CHANNELS_END.
+_BIAS_PLACE, _CHANNELS_END = 6, 32
+
 # Shifts to the left by more are undefined in the reference.
 MAX_EXPONENT = 30
 
@@ -142,6 +145,8 @@ def requantization(
     multipliers: list[tuple[int, int]],
     zero_point: int,
     clamp: tuple[int, int],
+    *,
+    ended: bool,
 ) -> Requantization:
     """Pack bias, multiplier and shift of every channel, and choose the fast path where it is exact.
 
@@ -151,30 +156,59 @@ def requantization(
         multipliers: (multiplier, exponent) of every channel.
         zero_point: of the output.
         clamp: (minimum, maximum) of the output.
+        ended: the fast path needs a mark behind the last channel.
 
-    The fast path needs a right shift of at least 1 and sums that cannot overflow; every channel
-    must allow it. A channel whose multiplier is 0 has the result ``zero_point`` whatever its
-    accumulator is; the general path treats it.
+    The fast path needs a right shift of at least 1, sums that cannot overflow and biases of 26
+    bits, which share a word with the shift; every channel must allow it. A channel whose
+    multiplier is 0 has the result ``zero_point`` whatever its accumulator is; the general path
+    treats it.
     """
     fast = True
-    packed = np.zeros((len(multipliers), 2), np.int32)
-    packed[:, 0] = int32_wrap(bias)
-    shifts = np.zeros(len(multipliers), np.int8)
+    channels = np.zeros((len(multipliers), 3), np.int32)
+    channels[:, 0] = int32_wrap(bias)
     for channel, (multiplier, exponent) in enumerate(multipliers):
         # Twice the multiplier, modulo 2**32: what one SMMLAR needs (see nb_requantize_fast).
-        packed[channel, 1] = int32_wrap(np.array([2 * multiplier], np.int64))[0]
-        shifts[channel] = -exponent
+        channels[channel, 1] = int32_wrap(np.array([2 * multiplier], np.int64))[0]
+        channels[channel, 2] = shift = -exponent
         largest = (int(magnitude[channel]) * multiplier >> 31) + 1
-        shift = -exponent
         fast &= (
             multiplier >= 2**30
             and 1 <= shift <= 24
             and int(magnitude[channel]) <= INT32_MAX
+            and bias_fits(bias[channel : channel + 1])
             # The kernels keep twice the rounding constant in a register.
             and (2 * abs(zero_point) + 1) << shift <= INT32_MAX
             and largest + (1 << shift >> 1) + (abs(zero_point) << shift) <= INT32_MAX
         )
-    return Requantization(
-        Constant(packed.reshape(-1), "tables"), Constant(shifts, "tables"), zero_point,
-        clamp[0], clamp[1], fast,
-    )  # fmt: skip
+    flat = channels.reshape(-1)
+    if fast:
+        flat = pack_channels(bias, channels[:, 2], channels[:, 1], ended=ended)
+    return Requantization(Constant(flat, "tables"), zero_point, *clamp, fast)
+
+
+def bias_fits(bias: np.ndarray) -> bool:
+    """Whether int64 biases fit into the 26 bits that the fast path has for them."""
+    return bool(np.all((bias >= -(2**25)) & (bias < 2**25)))
+
+
+def pack_channels(
+    bias: np.ndarray, shift: np.ndarray, multiplier: np.ndarray, *, ended: bool
+) -> np.ndarray:
+    """``nb_requantization.channels`` of the fast path, int32.
+
+    Args:
+        bias: int64 [channels], of 26 bits.
+        shift: to the right, 1..24.
+        multiplier: as the kernel takes it.
+        ended: with the mark behind the last channel.
+    """
+    assert bias_fits(bias)
+    words = np.stack([int32_wrap((bias << _BIAS_PLACE) + shift), multiplier], axis=1).reshape(-1)
+    end = np.array([_CHANNELS_END], np.int32)[: int(ended)]
+    return np.concatenate([words, end]).astype(np.int32)
+
+
+def unpack_channels(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bias, shift and multiplier, int64, of what :func:`pack_channels` made."""
+    words = packed[: len(packed) // 2 * 2].reshape(-1, 2).astype(np.int64)
+    return words[:, 0] >> _BIAS_PLACE, words[:, 0] & 31, words[:, 1]

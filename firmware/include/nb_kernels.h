@@ -55,14 +55,17 @@ _Static_assert(sizeof(nb_layer) == 24, "deploy/layer_table.py: _ENTRY_BYTES");
  * rounded twice, as the reference does: after the multiplication and after the shift.
  */
 typedef struct {
-  const int32_t *bias_multiplier; /* channel i: [2i] bias with the input's zero point folded in,
-                                     [2i + 1] twice the multiplier modulo 2**32 */
-  const int8_t *shift;            /* right shift; negative: left shift before multiplying */
+  /* If fast, channel i: [2i] the bias, with the input's zero point folded in, times 64 plus the right
+   * shift, [2i + 1] twice the multiplier modulo 2**32; behind the last channel of a matrix product
+   * NB_CHANNELS_END. Otherwise: [3i] the bias, [3i + 1] as above, [3i + 2] the right shift; negative:
+   * left shift before multiplying. */
+  const int32_t *channels;
   int8_t zero_point;
   int8_t minimum, maximum;
-  uint8_t fast; /* 1: every shift is 1..24 and no sum can overflow; NB_FAST_INT16: and the weights
-                   are int16, see nb_gemm_function */
+  uint8_t fast; /* 1: every shift is 1..24, no sum can overflow and every bias fits into 26 bits;
+                   NB_FAST_INT16: and the weights are int16, see nb_gemm_function */
 } nb_requantization;
+#define NB_CHANNELS_END 32
 #define NB_FAST_INT16 2
 
 /* The newest rows of a map: row y lies in place (y + shift) % rows. A whole map is a ring of all

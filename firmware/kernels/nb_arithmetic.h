@@ -37,10 +37,18 @@ static inline int32_t nb_multiply(int32_t x, int32_t multiplier, int32_t shift) 
   return nb_rounding_divide_by_pot(nb_doubling_high_mul(x, multiplier), shift);
 }
 
-/* Bias is in the accumulator already; `channel` picks multiplier and shift. */
+/* Words a channel of r->channels. */
+static inline uint32_t nb_channel_words(const nb_requantization *r) {
+  return r->fast ? 2 : 3;
+}
+
+/* An output from the sum of products: bias, requantization, clamp. */
 static inline int8_t nb_requantize(const nb_requantization *r, uint32_t channel, int32_t sum) {
-  const int32_t multiplier = (int32_t)((uint32_t)r->bias_multiplier[2 * channel + 1] >> 1);
-  const int32_t scaled = nb_multiply(sum, multiplier, r->shift[channel]);
+  const int32_t *own = r->channels + channel * nb_channel_words(r);
+  const int32_t bias = r->fast ? own[0] >> 6 : own[0];
+  const int32_t shift = r->fast ? own[0] & 31 : own[2];
+  const int32_t multiplier = (int32_t)((uint32_t)own[1] >> 1);
+  const int32_t scaled = nb_multiply(nb_add_wrap(sum, bias), multiplier, shift);
   return (int8_t)nb_clamp(nb_add_wrap(scaled, r->zero_point), r->minimum, r->maximum);
 }
 

@@ -10,7 +10,6 @@ static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t 
     for (uint32_t channel = 0; channel < p->out_c; channel++) {
       int32_t sum = 0;
       for (uint32_t k = 0; k < depth; k++) sum += input[k] * weights[k];
-      sum = nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]);
       output[channel] = nb_requantize(&p->requantization, channel, sum);
       weights += row;
     }

@@ -6,21 +6,20 @@
 static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
                      int8_t *output, void *scratch) {
   const uint32_t depth = p->in_c;
-  const uint32_t channels = p->out_c;
   const uint32_t pitch = p->pitch;
   uint32_t pixel = 0;
   while (pixel < pixels) {
     const uint32_t left = pixels - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
       nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, input + pixel * depth, depth,
-                      channels, scratch, output + pixel * pitch);
+                      scratch, output + pixel * pitch);
       pixel++;
       continue;
     }
     if (left < NB_GEMM_PIXELS) pixel = pixels - NB_GEMM_PIXELS; /* some are computed again */
     nb_gemm_widen(input + pixel * depth, depth, depth, scratch);
-    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, depth, channels,
-                     pitch, output + pixel * pitch);
+    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, depth, pitch,
+                     output + pixel * pitch);
     pixel += NB_GEMM_PIXELS;
   }
 }

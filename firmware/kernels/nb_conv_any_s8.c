@@ -17,7 +17,6 @@ void nb_conv_any_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
       for (uint32_t channel = 0; channel < p->out_c; channel++, weights += row) {
         int32_t sum = 0;
         for (uint32_t k = 0; k < depth; k++) sum += patch[k] * weights[k];
-        sum = nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]);
         target[channel] = nb_requantize(&p->requantization, channel, sum);
       }
     }

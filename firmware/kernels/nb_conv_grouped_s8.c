@@ -34,9 +34,7 @@ void nb_conv_grouped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
             p, input + channel / filters * p->group_c, (int32_t)(y * p->stride_h) - p->pad_top,
             (int32_t)(x * p->stride_w) - p->pad_left,
             (const int8_t *)p->weights + channel * row);
-        target[channel] =
-            nb_requantize(&p->requantization, channel,
-                          nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]));
+        target[channel] = nb_requantize(&p->requantization, channel, sum);
       }
     }
   }

@@ -10,15 +10,13 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
   /* The weights' padding is zero, so the patches' may be anything. */
   const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->in_c + 3u) & ~3u;
   const uint32_t pixels = end - pixel;
-  const uint32_t channels = p->out_c;
   const uint32_t pitch = p->pitch;
   int8_t *patches = (int8_t *)scratch + 8 * row;
   while (pixel < end) {
     const uint32_t left = end - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
       nb_conv_gather(p, input, pixel, patches);
-      nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, patches, row, channels, scratch,
-                      output);
+      nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, patches, row, scratch, output);
       output += pitch;
       pixel++;
       continue;
@@ -31,7 +29,7 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
       nb_conv_gather(p, input, pixel + i, patches + i * row);
     }
     nb_gemm_widen(patches, row, row, scratch);
-    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, channels, pitch, output);
+    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, pitch, output);
     output += NB_GEMM_PIXELS * pitch;
     pixel += NB_GEMM_PIXELS;
   }

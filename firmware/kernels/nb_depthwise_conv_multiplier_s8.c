@@ -32,9 +32,7 @@ void nb_depthwise_conv_multiplier_s8(const nb_layer *layer, uint32_t first, uint
         const int32_t sum = accumulate(
             p, input + channel / multiplier, (int32_t)(y * p->stride_h) - p->pad_top,
             (int32_t)(x * p->stride_w) - p->pad_left, p->weights + channel * taps);
-        target[channel] =
-            nb_requantize(&p->requantization, channel,
-                          nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]));
+        target[channel] = nb_requantize(&p->requantization, channel, sum);
       }
     }
   }

@@ -113,8 +113,7 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
       next = end;
       for (uint32_t done = 0, run; done < band; done += run) {
         run = nb_ring_run(p->out, y + done, y + band);
-        call.bias_multiplier = r->bias_multiplier + 2 * channel;
-        call.shift = r->shift + channel;
+        call.own = r->channels + channel * nb_channel_words(r);
         call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
         call.channels = count;
         call.input = planes + (CHANNELS - count) * plane + done * p->stride_h * p->row_stride;

@@ -5,8 +5,7 @@ void nb_depthwise_rows_any(struct nb_depthwise_rows *call) {
   const nb_depthwise_conv_params *p = call->params;
   const uint32_t plane = call->plane / sizeof(int16_t);
   nb_requantization r = p->requantization;
-  r.bias_multiplier = call->bias_multiplier;
-  r.shift = call->shift;
+  r.channels = call->own;
   for (uint32_t c = 0; c < call->channels; c++) {
     const int8_t *taps = call->taps + c * p->kernel_h * p->kernel_w;
     const int16_t *rows = call->input + c * plane;
@@ -19,7 +18,7 @@ void nb_depthwise_rows_any(struct nb_depthwise_rows *call) {
           const int8_t *tap = taps + ky * p->kernel_w;
           for (uint32_t kx = 0; kx < p->kernel_w; kx++) sum += row[kx * p->dilation_w] * tap[kx];
         }
-        *output = nb_requantize(&r, c, nb_add_wrap(sum, r.bias_multiplier[2 * c]));
+        *output = nb_requantize(&r, c, sum);
       }
     }
   }

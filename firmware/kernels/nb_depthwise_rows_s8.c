@@ -156,19 +156,20 @@
  * pairs of taps. `step` adds the taps of a channel to r3, `taps` makes their pairs. */
 #define CHANNEL(step, taps)   \
   "5:\n" /* one channel */    \
-  "ldm r0, {r1-r8}\n"         \
-  "ldrd r10, r9, [r1], #8\n"  \
-  "ldrsb r11, [r2], #1\n"     \
+  "ldm r0, {r1, r3-r8}\n"     \
+  "ldrd r11, r9, [r1], #8\n"  \
+  "asr r10, r11, #6\n"        \
+  "and r11, r11, #31\n"       \
   "lsl r12, r8, r11\n"        \
   "strd r9, r12, [sp]\n"      \
   "strd r11, r7, [sp, #8]\n"  \
   "str r10, [sp, #32]\n"      \
   "adds r7, #1\n"             \
-  "str r7, [r0, #24]\n"       \
+  "str r7, [r0, #20]\n"       \
   "mov r7, r3\n" step         \
   "subs r4, #1\n"             \
   "add r6, r5\n"              \
-  "stm r0!, {r1-r4, r6}\n"    \
+  "stm r0!, {r1, r3, r4, r6}\n" \
   "adds r0, #12\n"            \
   "ldm r0, {r6, r8-r12}\n"    \
   "mov r3, r7\n"              \
@@ -216,7 +217,7 @@
   "str r5, [sp, #44]\n"                                   \
   "bne 1b\n"                                              \
   "ldr r0, [sp, #52]\n"                                   \
-  "ldr r1, [r0, #12]\n"                                   \
+  "ldr r1, [r0, #8]\n"                                    \
   "cmp r1, #0\n"                                          \
   "bne 5b\n"
 

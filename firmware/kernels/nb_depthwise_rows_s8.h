@@ -5,11 +5,10 @@
 #include "nb_dsp.h"
 
 /* Output rows of some channels whose padded input lies in planes of int16, one behind another.
- * Read by assembly; the order matters. Strides are in bytes. The first seven fields, but for
+ * Read by assembly; the order matters. Strides are in bytes. The first six fields, but for
  * `plane`, are those of the next channel afterwards, and `channels` is 0. */
 struct nb_depthwise_rows {
-  const int32_t *bias_multiplier;
-  const int8_t *shift;
+  const int32_t *own; /* see nb_requantization */
   const int8_t *taps;
   uint32_t channels;
   const int16_t *input;

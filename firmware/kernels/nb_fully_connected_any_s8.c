@@ -12,7 +12,6 @@ void nb_fully_connected_any_s8(const nb_layer *layer, uint32_t first, uint32_t l
     for (uint32_t channel = 0; channel < p->out_c; channel++, weights += row) {
       int32_t sum = 0;
       for (uint32_t k = 0; k < p->in_c; k++) sum += input[k] * weights[k];
-      sum = nb_add_wrap(sum, p->requantization.bias_multiplier[2 * channel]);
       output[channel] = nb_requantize(&p->requantization, channel, sum);
     }
   }

@@ -8,8 +8,8 @@ void nb_fully_connected_s8(const nb_layer *layer, uint32_t first, uint32_t last)
   int8_t *output = layer->output;
   (void)first, (void)last;
   for (uint32_t item = 0; item < p->batch; item++, input += p->in_c, output += p->out_c) {
-    nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, input, p->in_c, p->out_c,
-                    layer->scratch, output);
+    nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, input, p->in_c, layer->scratch,
+                    output);
   }
 #else
   nb_fully_connected_any_s8(layer, first, last);

@@ -8,17 +8,16 @@
 
 /* Read by assembly; the order matters. */
 struct nb_gemm {
-  const int32_t *bias_multiplier; /* r4 */
-  const int8_t *shift;            /* r5 */
-  int8_t *output;                 /* r6 */
-  uint32_t output_stride;         /* r7 */
-  int32_t zero_point;             /* r8 */
-  const int32_t *end;             /* r9: behind the last of bias_multiplier */
-  uint32_t output_stride_3;       /* r14: three times the stride */
-  const int16_t *wide;            /* r12 */
-  uint32_t words;                 /* of 4 values; r14: passes through the loop */
-  const void *weights;            /* r11 */
+  const int32_t *channels;  /* r4: see nb_requantization */
+  int8_t *output;           /* r6 */
+  uint32_t output_stride;   /* r7 */
+  int32_t zero_point;       /* r8 */
+  uint32_t output_stride_3; /* r9: three times the stride */
+  const int16_t *wide;      /* r12 */
+  uint32_t words;           /* of 4 values; r14: passes through the loop */
+  const void *weights;      /* r11 */
 };
+#define FRAME "{r4, r6-r9, r12, r14}"
 
 /* r0-r3 sums, r4-r7 pixels, r8-r10 weights, r11 weights, r12 pixels */
 #define MULTIPLY(weight, source)             \
@@ -39,22 +38,30 @@ struct nb_gemm {
   "adc " i ", " zero_point "\n"                                              \
   "ssat " i ", #8, " i "\n"
 #define REQUANTIZE                                                           \
-  REQUANTIZE_BY("r0", "r10", "r12", "r8") REQUANTIZE_BY("r1", "r10", "r12", "r8") \
-  REQUANTIZE_BY("r2", "r10", "r12", "r8") REQUANTIZE_BY("r3", "r10", "r12", "r8")
+  REQUANTIZE_BY("r0", "r10", "r5", "r8") REQUANTIZE_BY("r1", "r10", "r5", "r8") \
+  REQUANTIZE_BY("r2", "r10", "r5", "r8") REQUANTIZE_BY("r3", "r10", "r5", "r8")
+
+/* A channel's bias. Carry: the channel before was the last one. */
+#define NEXT_BIAS(channels)              \
+  "ldr r0, [" channels "]\n"             \
+  "asrs r0, #6\n"
+/* Shift and multiplier of a channel. */
+#define SCALING(shift, channels)                 \
+  "ldrd " shift ", r10, [" channels "], #8\n"    \
+  "and " shift ", #31\n"
 
 /* The end of an output channel, and behind the last one the end of the function. */
-#define WRITE(requantize)                \
-  "ldm sp, {r4-r9, r14}\n"               \
-  "ldr r10, [r4, #8]!\n"                 \
-  "ldrsb r12, [r5], #1\n" requantize     \
+#define WRITE(requantize, frame_bytes)   \
+  "ldm sp, " FRAME "\n"                  \
+  SCALING("r5", "r4") requantize         \
   "strb r1, [r6, r7]\n"                  \
   "strb r2, [r6, r7, lsl #1]\n"          \
-  "strb r3, [r6, r14]\n"                 \
+  "strb r3, [r6, r9]\n"                  \
   "strb r0, [r6], #1\n"                  \
-  "stm sp, {r4-r6}\n"                    \
-  "cmp r4, r9\n"                         \
-  "bne 1b\n"                             \
-  "add sp, #44\n"                        \
+  "stm sp, {r4, r6}\n"                   \
+  NEXT_BIAS("r4")                        \
+  "bcc 1b\n"                             \
+  "add sp, #" frame_bytes "\n"           \
   "pop {r4-r11, pc}\n"
 
 #endif

@@ -23,43 +23,39 @@
 #define LAST_2 "ldr r8, [r11], #4\n" PAIR("r8", SUM)
 
 /* r8: (2 * zero_point + 1) << shift >> 1 */
-#define RELU(i)                    \
+#define ROUND_RELU(shift) \
+  "mvn r8, #254\n"        \
+  "lsl r8, " shift "\n"   \
+  "asr r8, #1\n"
+#define RELU(i, shift)             \
   "smmlar " i ", " i ", r10, r8\n" \
-  "asr " i ", r12\n"               \
+  "asr " i ", " shift "\n"         \
   "ssat " i ", #8, " i "\n"
 #define REQUANTIZE_RELU \
-  "mvn r8, #254\n"      \
-  "lsl r8, r12\n"       \
-  "asr r8, #1\n" RELU("r0") RELU("r1") RELU("r2") RELU("r3")
+  ROUND_RELU("r5") RELU("r0", "r5") RELU("r1", "r5") RELU("r2", "r5") RELU("r3", "r5")
 
 /* Without an output stride it is one pixel. */
 #define OR_ONE(one)      \
-  "ldr r1, [r0, #12]\n"  \
+  "ldr r1, [r0, #8]\n"   \
   "cbnz r1, 8f\n"        \
   "b.w " #one "\n"       \
   "8:\n"
 
-/* The frame is the struct, but that the first pointer and the end lie 4 bytes lower: the pointer is
- * that of the last channel's multiplier. */
+/* The frame is the struct without the weights. */
 #define GEMM(name, entry, first, blocks, last, requantize)                      \
   __attribute__((naked)) void name(const struct nb_gemm *call) {                \
     (void)call; /* in r0 */                                                     \
     __asm__ volatile(                                                           \
         entry                                                                   \
         "push {r4-r11, lr}\n"                                                   \
-        "sub sp, #44\n"                                                         \
-        "ldm r0, {r1-r10}\n"                                                    \
-        "subs r1, #4\n"                                                         \
-        "subs r6, #4\n"                                                         \
-        "subs r9, #1\n"                                                         \
-        "lsrs r9, #2\n" /* blocks of 16 behind the first 4, 8, 12 or 16 */      \
-        "stm sp, {r1-r10}\n"                                                    \
-        "mov r4, r1\n"                                                          \
-        "mov r11, r10\n"                                                        \
+        "sub sp, #28\n"                                                         \
+        "ldr r11, [r0, #28]\n"                                                  \
+        "ldm r0, " FRAME "\n"                                                   \
+        "subs r14, #1\n"                                                        \
+        "lsrs r14, #2\n" /* blocks of 16 behind the first 4, 8, 12 or 16 */     \
+        "stm sp, " FRAME "\n" NEXT_BIAS("r4")                                   \
         "1:\n" /* one output channel */                                         \
-        "ldr r0, [r4, #4]\n"                                                    \
-        "ldrd r12, r14, [sp, #28]\n" first blocks last                          \
-        WRITE(requantize));                                                   \
+        first blocks last WRITE(requantize, "28"));                             \
   }
 
 #define GEMM_BOTH(name, first, blocks, last)                                              \
@@ -84,7 +80,7 @@ GEMM_BOTH(nb_gemm_12_blocks_2_int16, FIRST_12, BLOCKS, LAST_2)
 GEMM_BOTH(nb_gemm_16_blocks_2_int16, FIRST_16, BLOCKS, LAST_2)
 
 /* One pixel. r0 sum, r1 weights, r2 pixels, r3 fours left, r4-r7 pixels, r8-r10 r12 weights, r11 all
- * pixels, r14 bias and multiplier; sp: shift, output, zero point, end, pairs */
+ * pixels, r14 channels; sp: output, zero point, pairs */
 #define FOUR_PAIRS                 \
   "ldmia r1!, {r8-r10, r12}\n"     \
   "ldmia r2!, {r4-r7}\n"           \
@@ -98,19 +94,15 @@ GEMM_BOTH(nb_gemm_16_blocks_2_int16, FIRST_16, BLOCKS, LAST_2)
     (void)call; /* in r0; `words` are pairs */                                    \
     __asm__ volatile(                                                              \
         "push {r4-r11, lr}\n"                                                      \
-        "sub sp, #20\n"                                                            \
+        "sub sp, #12\n"                                                            \
         "ldr r14, [r0], #4\n"                                                      \
-        "ldm r0, {r2-r9, r12}\n" /* shift, output, -, zero point, end, -, wide, pairs, weights */ \
+        "ldm r0, {r4-r10}\n" /* output, -, zero point, -, wide, pairs, weights */  \
         "mov r11, r8\n"                                                            \
-        "mov r1, r12\n"                                                            \
-        "mov r4, r5\n"                                                             \
-        "mov r5, r6\n"                                                             \
-        "mov r6, r9\n"                                                             \
-        "stm sp, {r2-r6}\n"                                                        \
+        "mov r1, r10\n"                                                            \
+        "stm sp, {r4, r6, r9}\n" NEXT_BIAS("r14")                                  \
         "1:\n" /* one output channel */                                            \
-        "ldr r0, [r14], #4\n"                                                      \
         "mov r2, r11\n"                                                            \
-        "ldr r3, [sp, #16]\n"                                                      \
+        "ldr r3, [sp, #8]\n"                                                       \
         "lsls r12, r3, #31\n" /* one pair more: minus; two more: carry */          \
         "bcc 2f\n"                                                                 \
         "ldrd r8, r9, [r1], #8\n"                                                  \
@@ -132,20 +124,17 @@ GEMM_BOTH(nb_gemm_16_blocks_2_int16, FIRST_16, BLOCKS, LAST_2)
         "subs r3, #1\n"                                                            \
         "bge 4b\n"                                                                 \
         "6:\n"                                                                     \
-        "ldm sp, {r4-r7}\n"                                                        \
-        "ldr r10, [r14], #4\n"                                                     \
-        "ldrsb r12, [r4], #1\n"                                                    \
-        requantize                                                                 \
+        "ldrd r5, r6, [sp]\n"                                                      \
+        SCALING("r12", "r14") requantize                                           \
         "strb r0, [r5], #1\n"                                                      \
-        "strd r4, r5, [sp]\n"                                                      \
-        "cmp r14, r7\n"                                                            \
-        "bne 1b\n"                                                                 \
-        "add sp, #20\n"                                                            \
+        "str r5, [sp]\n" NEXT_BIAS("r14")                                          \
+        "bcc 1b\n"                                                                 \
+        "add sp, #12\n"                                                            \
         "pop {r4-r11, pc}\n");                                                     \
   }
 
 GEMM_1(nb_gemm_1_int16, REQUANTIZE_BY("r0", "r10", "r12", "r6"))
-GEMM_1(nb_gemm_1_int16_relu, "mvn r8, #254\nlsl r8, r12\nasr r8, #1\n" RELU("r0"))
+GEMM_1(nb_gemm_1_int16_relu, ROUND_RELU("r12") RELU("r0", "r12"))
 
 #else
 typedef int nb_gemm_int16_is_empty;

@@ -23,65 +23,50 @@
  * once and lie in the frame: one body for every depth takes 0.6 KB of flash, one for each remainder
  * took 2 KB and one or two instructions less for the four outputs.
  *
- * The frame is the struct, but that the first pointer and the end lie 4 bytes lower, the pointer
- * being that of the last channel's multiplier, and that the two places take the weights' place. ADR
- * needs the alignment. */
+ * The frame is the struct, but that the two places take the weights' place. ADR needs the
+ * alignment. */
 #define GEMM_INT8(name, last)                                                            \
   __attribute__((naked, aligned(4))) void name(const struct nb_gemm *call) {          \
     (void)call; /* in r0 */                                                           \
     __asm__ volatile(                                                                 \
         "push {r4-r11, lr}\n"                                                         \
-        "sub sp, #44\n"                                                               \
-        "ldm r0, {r1-r10}\n"                                                          \
-        "subs r1, #4\n"                                                               \
-        "subs r6, #4\n"                                                               \
-        "mov r11, r10\n"                                                              \
+        "sub sp, #36\n"                                                               \
+        "ldr r11, [r0, #28]\n"                                                        \
+        "ldm r0, " FRAME "\n"                                                         \
         "adr r10, 6f\n"                                                               \
-        "lsrs r9, #1\n" /* carry: an odd number of words */                           \
+        "lsrs r14, #1\n" /* carry: an odd number of words */                          \
         "itt cs\n"                                                                    \
-        "addcs r9, #1\n"                                                              \
+        "addcs r14, #1\n"                                                             \
         "adrcs r10, 5f\n"                                                             \
-        "adr r12, 3f\n"                                                               \
-        "lsrs r9, #1\n" /* 1 + the pairs of words behind the first ones; carry: they are even */\
+        "adr r5, 3f\n"                                                                \
+        "lsrs r14, #1\n" /* 1 + the pairs of words behind the first ones; carry: they are even */\
         "it cs\n"                                                                     \
-        "adrcs r12, 2f\n"                                                             \
+        "adrcs r5, 2f\n"                                                              \
         "it eq\n"                                                                     \
-        "adreq r12, 4f\n"                                                             \
+        "adreq r5, 4f\n"                                                              \
         "orr r10, #1\n" /* Thumb */                                                   \
-        "orr r12, #1\n"                                                               \
-        "stm sp, {r1-r10}\n"                                                          \
-        "str r12, [sp, #40]\n"                                                        \
-        "mov r4, r1\n"                                                                \
+        "orr r5, #1\n"                                                                \
+        "stm sp, " FRAME "\n"                                                         \
+        "strd r10, r5, [sp, #28]\n" NEXT_BIAS("r4")                                   \
         "1:\n" /* one output channel */                                               \
-        "ldr r0, [r4, #4]\n"                                                          \
-        "ldrd r12, r14, [sp, #28]\n"                                                  \
-        "ldr pc, [sp, #36]\n"                                                         \
-        "5:\n" FIRST_4 "ldr pc, [sp, #40]\n"                                          \
-        "6:\n" FIRST_8 "ldr pc, [sp, #40]\n"                                          \
+        "ldr pc, [sp, #28]\n"                                                         \
+        "5:\n" FIRST_4 "ldr pc, [sp, #32]\n"                                          \
+        "6:\n" FIRST_8 "ldr pc, [sp, #32]\n"                                          \
         "2:\n" MORE_8                                                                 \
         "3:\n" MORE_8                                                                 \
         "subs r14, #1\n"                                                              \
         "bne 2b\n"                                                                    \
         "4:\n" last                                                                   \
-        WRITE(REQUANTIZE));                                                   \
+        WRITE(REQUANTIZE, "36"));                                                     \
   }
 
 GEMM_INT8(nb_gemm, NOTHING)
 GEMM_INT8(nb_gemm_2, LAST_2)
 
 void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                      const int16_t *wide, uint32_t depth, uint32_t out_c, uint32_t pitch,
-                      int8_t *output) {
-  const struct nb_gemm call = {r->bias_multiplier,
-                               r->shift,
-                               output,
-                               pitch,
-                               r->zero_point,
-                               r->bias_multiplier + 2 * out_c,
-                               3 * pitch,
-                               wide,
-                               (depth + 1) / 4,
-                               weights};
+                      const int16_t *wide, uint32_t depth, uint32_t pitch, int8_t *output) {
+  const struct nb_gemm call = {r->channels, output, pitch,           r->zero_point,
+                               3 * pitch,   wide,   (depth + 1) / 4, weights};
   gemm(&call);
 }
 
@@ -143,7 +128,7 @@ __attribute__((naked)) void nb_gemm_widen(const int8_t *rows, uint32_t stride, u
 }
 
 /* One pixel. r0 sum, r1 weights, r2 pixels, r3 words left, r4-r7 pixels, r8 r9 weights, r10 widened
- * weights, r11 all pixels, r12 words, r14 bias and multiplier; sp: shift, output, zero point, end */
+ * weights, r11 all pixels, r12 words, r14 channels; sp: output, zero point */
 #define WORD(weight, low, high)    \
   "sxtb16 r10, " weight "\n"       \
   "smlad r0, r10, " low ", r0\n"   \
@@ -157,17 +142,14 @@ __attribute__((naked)) static void gemm_1(const struct nb_gemm *call) {
   (void)call; /* in r0; `words` are rounded up */
   __asm__ volatile(
       "push {r4-r11, lr}\n"
-      "sub sp, #20\n"
+      "sub sp, #8\n"
       "ldr r14, [r0], #4\n"
-      "ldm r0, {r2-r9, r12}\n" /* shift, output, -, zero point, end, -, wide, words, weights */
+      "ldm r0, {r4-r10}\n" /* output, -, zero point, -, wide, words, weights */
       "mov r11, r8\n"
-      "mov r1, r12\n"
+      "mov r1, r10\n"
       "mov r12, r9\n"
-      "mov r4, r5\n"
-      "mov r5, r6\n"
-      "stm sp, {r2-r5}\n"
+      "strd r4, r6, [sp]\n" NEXT_BIAS("r14")
       "1:\n" /* one output channel */
-      "ldr r0, [r14], #4\n"
       "mov r2, r11\n"
       "lsrs r3, r12, #1\n"
       "bcc 2f\n"
@@ -183,21 +165,18 @@ __attribute__((naked)) static void gemm_1(const struct nb_gemm *call) {
       "subs r3, #1\n"
       "bge 3b\n"
       "5:\n"
-      "ldm sp, {r4-r7}\n"
-      "ldr r10, [r14], #4\n"
-      "ldrsb r9, [r4], #1\n"
+      "ldrd r5, r6, [sp]\n"
+      SCALING("r9", "r14")
       REQUANTIZE_BY("r0", "r10", "r9", "r6")
       "strb r0, [r5], #1\n"
-      "strd r4, r5, [sp]\n"
-      "cmp r14, r7\n"
-      "bne 1b\n"
-      "add sp, #20\n"
+      "str r5, [sp]\n" NEXT_BIAS("r14")
+      "bcc 1b\n"
+      "add sp, #8\n"
       "pop {r4-r11, pc}\n");
 }
 
 void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                     const int8_t *row, uint32_t depth, uint32_t out_c, int16_t *wide,
-                     int8_t *output) {
+                     const int8_t *row, uint32_t depth, int16_t *wide, int8_t *output) {
   const int of_int16 = r->fast == NB_FAST_INT16;
   /* int16 weights have one pair for the last one or two values. */
   const uint32_t rest = of_int16 ? (depth % 4 + 1) / 2 % 2 : 0;
@@ -214,8 +193,7 @@ void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requan
     pairs[2 * i + 1] = nb_sxtb16_high(word);
   }
   const struct nb_gemm call = {
-      r->bias_multiplier, r->shift, output, 0, r->zero_point, r->bias_multiplier + 2 * out_c, 0,
-      wide, of_int16 ? 2 * words - rest : words, weights,
+      r->channels, output, 0, r->zero_point, 0, wide, of_int16 ? 2 * words - rest : words, weights,
   };
   if (of_int16) {
     gemm(&call);

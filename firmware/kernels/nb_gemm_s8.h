@@ -21,14 +21,12 @@ void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t 
 /* All output channels of the four pixels in `wide`, saturated to int8; pixel i's go to
  * output + i * pitch. */
 void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                      const int16_t *wide, uint32_t depth, uint32_t out_c, uint32_t pitch,
-                      int8_t *output);
+                      const int16_t *wide, uint32_t depth, uint32_t pitch, int8_t *output);
 
-/* All output channels of one pixel in `row`, saturated to int8; `wide` has room for 2 * depth rounded up to 4 bytes.
- * `gemm` matters only to int16 weights. */
+/* All output channels of one pixel in `row`, saturated to int8; `wide` has room for 2 * depth
+ * rounded up to 4 bytes. `gemm` matters only to int16 weights. */
 void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                     const int8_t *row, uint32_t depth, uint32_t out_c, int16_t *wide,
-                     int8_t *output);
+                     const int8_t *row, uint32_t depth, int16_t *wide, int8_t *output);
 
 #endif
 #endif

@@ -33,4 +33,5 @@ def product_requantization(
         convolution_multipliers(graph, op, weights, channels, axis=axis),
         target.zero_points[0],
         activation_range(op.attributes.activation, target),
+        ended=axis == 0,
     )

@@ -3,28 +3,13 @@
 
 #include "nb_dsp.h"
 
-#ifdef NB_DSP
-/* Byte by byte, the larger (SSUB8 sets the GE flags for SEL). */
-static inline uint32_t larger(uint32_t a, uint32_t b) {
-  uint32_t result;
-  __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
-  return result;
-}
-
-static inline uint32_t smaller(uint32_t a, uint32_t b) {
-  uint32_t result;
-  __asm__("ssub8 %0, %1, %2\n\tsel %0, %2, %1" : "=&r"(result) : "r"(a), "r"(b) : "cc");
-  return result;
-}
-#endif
-
 void nb_clamp_s8(int32_t minimum, int32_t maximum, int8_t *output, uint32_t count) {
   if (minimum == -128 && maximum == 127) return;
 #ifdef NB_DSP
   const uint32_t low = (uint8_t)minimum * 0x01010101u;
   const uint32_t high = (uint8_t)maximum * 0x01010101u;
   for (; count >= 4; count -= 4, output += 4) {
-    nb_store_word(output, smaller(larger(nb_load_word(output), low), high));
+    nb_store_word(output, nb_smaller_bytes(nb_larger_bytes(nb_load_word(output), low), high));
   }
 #endif
   for (; count != 0; count--, output++) {

@@ -20,6 +20,35 @@ static inline uint32_t nb_sxtb16_high(uint32_t x) {
   return result;
 }
 
+/* Adds `count` times, at least once, four bytes to the four sums, `stride` bytes further each time. */
+static inline void nb_add_bytes(int32_t sums[4], const int8_t *bytes, uint32_t count,
+                                uint32_t stride) {
+  /* GCC keeps no array in registers. */
+  int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];
+  do {
+    const uint32_t word = nb_load_word(bytes);
+    __asm__("sxtab %0, %0, %1" : "+r"(a) : "r"(word));
+    __asm__("sxtab %0, %0, %1, ror #8" : "+r"(b) : "r"(word));
+    __asm__("sxtab %0, %0, %1, ror #16" : "+r"(c) : "r"(word));
+    __asm__("sxtab %0, %0, %1, ror #24" : "+r"(d) : "r"(word));
+    bytes += stride;
+  } while (--count != 0);
+  sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
+}
+
+/* Byte by byte, the larger (SSUB8 sets the GE flags for SEL). */
+static inline uint32_t nb_larger_bytes(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(result) : "r"(a), "r"(b) : "cc");
+  return result;
+}
+
+static inline uint32_t nb_smaller_bytes(uint32_t a, uint32_t b) {
+  uint32_t result;
+  __asm__("ssub8 %0, %1, %2\n\tsel %0, %2, %1" : "=&r"(result) : "r"(a), "r"(b) : "cc");
+  return result;
+}
+
 /* sum + a.low * b.low + a.high * b.high */
 static inline int32_t nb_smlad(uint32_t a, uint32_t b, int32_t sum) {
   int32_t result;

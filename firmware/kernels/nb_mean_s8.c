@@ -1,13 +1,5 @@
 /* Mean over height and width. */
-#include "nb_arithmetic.h"
-
-#ifdef NB_DSP
-#define LANES 4u /* channels a word of the input */
-
-/* sum + one byte of a word */
-#define ADD_BYTE(sum, word, rotation) \
-  __asm__("sxtab %0, %0, %1" rotation : "+r"(sum) : "r"(word))
-#endif
+#include "nb_dsp.h"
 
 void nb_mean_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_mean_params *p = layer->params;
@@ -16,29 +8,20 @@ void nb_mean_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const uint32_t channels = p->channels;
   (void)first, (void)last;
   for (uint32_t left = channels; left != 0;) {
-    const int8_t *value = input;
-    int32_t sums[4];
-    uint32_t pixels = p->pixels, done = 1;
-    int32_t a = p->offset;
+    int32_t sums[4] = {p->offset, p->offset, p->offset, p->offset};
+    uint32_t done = 1;
 #ifdef NB_DSP
-    if (left >= LANES) {
-      int32_t b = a, c = a, d = a;
-      do {
-        const uint32_t word = nb_load_word(value);
-        ADD_BYTE(a, word, "");
-        ADD_BYTE(b, word, ", ror #8");
-        ADD_BYTE(c, word, ", ror #16");
-        ADD_BYTE(d, word, ", ror #24");
-        value += channels;
-      } while (--pixels != 0);
-      sums[1] = b;
-      sums[2] = c;
-      sums[3] = d;
-      done = LANES;
-    }
+    if (left >= 4) {
+      nb_add_bytes(sums, input, p->pixels, channels);
+      done = 4;
+    } else
 #endif
-    for (; pixels != 0; pixels--, value += channels) a += *value;
-    sums[0] = a;
+    {
+      const int8_t *value = input;
+      int32_t sum = p->offset;
+      for (uint32_t i = p->pixels; i != 0; i--, value += channels) sum += *value;
+      sums[0] = sum;
+    }
     input += done;
     left -= done;
     for (uint32_t i = 0; i < done; i++) {

@@ -2,7 +2,7 @@
 #ifndef NB_POOL_WINDOW_H
 #define NB_POOL_WINDOW_H
 
-#include "nb_arithmetic.h"
+#include "nb_dsp.h"
 
 typedef struct {
   uint32_t top, bottom, left, right; /* bottom and right: one behind the last */

@@ -220,11 +220,11 @@ class HostModel:
         return self.invoke_all([images])[0]
 
     def layer_outputs(self, plan: Plan, image: np.ndarray) -> dict[str, np.ndarray]:
-        """What each layer wrote for one item, raw bytes by tensor name.
+        """What the layers wrote for one item, raw bytes by tensor name.
 
-        Steps run one by one: a layer, or a chain of layers that takes turns row by row. A step's
-        output is copied before the next may overwrite it; what a chain keeps inside is not in the
-        answer.
+        Steps run one by one: a layer, or a chain of layers that takes turns row by row. What is
+        then made is copied before the next may overwrite it; what a chain keeps inside is not in
+        the answer.
 
         Args:
             plan: of the folder from which the library was built.
@@ -241,17 +241,20 @@ class HostModel:
         content = np.ascontiguousarray(image).tobytes()
         ctypes.memmove(address, content, plan.input.bytes)
         arena = address - plan.input.offset
-        sizes = {tensor.name: tensor.bytes for tensor in plan.tensors}
         library.nb_model_run.restype = ctypes.c_uint32
         library.nb_model_run.argtypes = [ctypes.c_uint32]
         found = {}
         following = 0
         while following < len(plan.layers):
             following = library.nb_model_run(following)
-            layer = plan.layers[following - 1]
-            if len(layer.outputs) == 1 and sizes.get(layer.name) == layer.outputs[0].bytes:
-                raw = ctypes.string_at(arena + layer.outputs[0].offset, layer.outputs[0].bytes)
-                found[layer.name] = np.frombuffer(raw, np.uint8)
+            for tensor in plan.tensors:
+                if tensor.made != following - 1 or tensor.resident_bytes != tensor.bytes:
+                    continue
+                runs = range(0, tensor.bytes // tensor.run * tensor.pitch, tensor.pitch)
+                raw = b"".join(
+                    ctypes.string_at(arena + tensor.offset + begin, tensor.run) for begin in runs
+                )
+                found[tensor.name] = np.frombuffer(raw, np.uint8)
         return found
 
     def invoke_all(self, inputs: list[np.ndarray]) -> list[np.ndarray]:

@@ -93,8 +93,9 @@ def _plan(
     *,
     pushed: bool,
 ) -> tuple[Flow, Schedule]:
-    """A plan without the concatenations that need not copy, unless one with all copies needs less
-    memory: layers that write into a common place cannot be streamed."""
+    """A plan in which concatenations copy as little as can be, unless one with more copies needs
+    less memory: layers whose pieces lie apart cannot be streamed. With ``ram`` the first that fits.
+    """
 
     def plan(flow: Flow) -> tuple[Flow, Schedule]:
         chosen = plan_schedule(flow, schedule, ram, pushed=pushed)
@@ -102,17 +103,23 @@ def _plan(
             chosen = plan_schedule(flow, schedule, limit, pushed=pushed)
         return flow, chosen
 
-    joined = Flow(graph, layers)
-    if not joined.joined:
-        return plan(joined)
-    try:
-        found = plan(joined)
-    except DeployError:
-        return plan(Flow(graph, layers, join=False))
-    if ram is not None:
-        return found
-    copying = plan(Flow(graph, layers, join=False))
-    return found if found[1].arena_bytes <= copying[1].arena_bytes else copying
+    flows = [Flow(graph, layers)]
+    apart = {join.apart for join in flows[0].joins.values()}
+    if len(apart) == 2:
+        flows.append(Flow(graph, layers, apart=False))
+    if apart:
+        flows.append(Flow(graph, layers, join=False))
+    found = []
+    for flow in flows:
+        try:
+            found.append(plan(flow))
+        except DeployError:
+            if flow is flows[-1] and not found:
+                raise
+            continue
+        if ram is not None:
+            break
+    return min(found, key=lambda each: each[1].arena_bytes)
 
 
 def write_model(compilation: Compilation, out_dir: Path) -> None:

@@ -95,6 +95,9 @@ def _table_entry(layer: Layer, planned: PlannedLayer) -> dict[str, str]:
 def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> dict[str, Any]:
     """The kernel's parameters, with the rings and what else depends on the schedule."""
     fields: dict[str, Any] = dict(layer.params)
+    pitch = flow.pitch(planned.index)
+    if pitch is not None:
+        fields["pitch"] = pitch
     if layer.rows is None:
         return fields
 

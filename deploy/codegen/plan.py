@@ -7,7 +7,7 @@ from typing import Any
 
 from deploy.errors import DeployError
 from deploy.layer_table import layer_name
-from deploy.schedule import Flow, Schedule, scratch_bytes
+from deploy.schedule import Flow, Piece, Schedule, scratch_bytes
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,11 @@ class Extent:
 
 @dataclass(frozen=True)
 class PlannedTensor:
-    """An activation tensor; ``first`` and ``last`` are the layers between which it is alive.
+    """An activation tensor; ``first`` and ``last`` are the layers between which it is alive, and
+    ``made`` is the one after which it is there as a whole (-1: an input).
 
-    ``rows`` of it lie in the arena at a time, in ``resident_bytes``.
+    ``rows`` of it lie in the arena at a time, in ``resident_bytes``: runs of ``run`` bytes,
+    ``pitch`` bytes apart. It is one run, but for pieces of a tensor that several layers write.
     """
 
     index: int
@@ -33,7 +35,10 @@ class PlannedTensor:
     offset: int
     resident_bytes: int
     rows: int
+    run: int
+    pitch: int
     first: int
+    made: int
     last: int
     scale: float
     zero_point: int
@@ -167,13 +172,18 @@ def make_plan(flow: Flow, schedule: Schedule) -> Plan:
         place = flow.places[number]
         ring = timeline.rings.get(number)
         last = max((reader for reader, _ in place.readers), default=-1)
+        resident = ring.rows * (tensor.bytes // tensor.height) if ring else tensor.bytes
+        piece = flow.pieces.get(index, Piece(max(place.writers, default=-1), 0, resident, resident))
         quantization = tensor.quantization
         return PlannedTensor(
             tensor.index, tensor.name, tensor.dtype.numpy, list(tensor.shape), tensor.bytes,
-            offset_of[number] + flow.inside.get(index, 0),
-            ring.rows * place.row_bytes if ring else tensor.bytes,
+            offset_of[number] + piece.begin,
+            resident,
             ring.rows if ring else tensor.height,
+            piece.run,
+            piece.pitch,
             -1 if place.producer is None else place.producer,
+            piece.writer,
             len(flow.layers) if place.is_output else last,
             quantization.scales[0] if quantization else 0.0,
             quantization.zero_points[0] if quantization else 0,

@@ -4,6 +4,7 @@ from deploy.graph.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.graph.layer import Constant, Layer, Requantization, RowWindow
 from deploy.graph.ops import find_operator, supported_operators
 from deploy.graph.ops.gather import copy_layer
+from deploy.graph.passes.nested import merge_concatenations
 from deploy.graph.passes.pads import fold_pads
 from deploy.graph.reader import parse_graph, read_graph
 
@@ -27,7 +28,7 @@ __all__ = [
 def lower_graph(graph: Graph) -> list[Layer]:
     """The kernel calls of a graph, in execution order, aliases included; at least one is a call."""
     layers = []
-    for op in fold_pads(graph).operators:
+    for op in merge_concatenations(fold_pads(graph)).operators:
         module = find_operator(op.kind)
         assert module is not None  # read_graph refuses operators that are not known
         layers.append(module.lower(graph, op))

@@ -1,6 +1,6 @@
 """When each kernel runs and where each tensor lies."""
 
-from deploy.schedule.flow import Flow
+from deploy.schedule.flow import Flow, Piece
 from deploy.schedule.occupancy import Ring, plane_rows, scratch_bytes
 from deploy.schedule.planner import INPUTS, SCHEDULES, Schedule, plan_schedule
 from deploy.schedule.stream import Segment, stream_layers
@@ -9,6 +9,7 @@ __all__ = [
     "INPUTS",
     "SCHEDULES",
     "Flow",
+    "Piece",
     "Ring",
     "Schedule",
     "Segment",

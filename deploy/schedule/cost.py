@@ -40,13 +40,13 @@ def _is_depthwise(layer: Layer) -> bool:
 def _depthwise(flow: Flow, number: int, batch: int | None) -> float:
     """What a depthwise convolution takes to copy rows and to set up its inner loop."""
     layer = flow.layers[number]
-    source, target = flow.places[flow.inputs(number)[0]], flow.places[flow.output(number)]
+    source, target = flow.graph.tensors[layer.inputs[0]], flow.graph.tensors[layer.outputs[0]]
     window = layer.rows
     assert window is not None
     channels, taps = int(str(layer.params["in_c"])), int(str(layer.params["kernel_h"])) ** 2
     overlap = max(0, window.extent - window.stride)
     bands = -(-target.height // (batch or BAND))
-    again = (bands - 1) * overlap * source.row_bytes
+    again = (bands - 1) * overlap * (source.bytes // source.height)
     setting_up = channels * (CHANNEL + 2.4 * taps)
     common = COPY * source.bytes + ROW * channels * target.height
     if batch is None:
@@ -60,7 +60,7 @@ def _depthwise(flow: Flow, number: int, batch: int | None) -> float:
 def extra_instructions(flow: Flow, number: int, batch: int) -> float:
     """What a layer takes more when it computes ``batch`` rows at a time instead of all."""
     layer = flow.layers[number]
-    target = flow.places[flow.output(number)]
+    target = flow.graph.tensors[layer.outputs[0]]
     calls = -(-target.height // batch)
     extra = float(CALL * calls)
     if _is_depthwise(layer):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from deploy.graph.ir import Graph, Tensor
 from deploy.graph.layer import Layer
+from deploy.schedule.join import Join, find_joins
 
 
 @dataclass
@@ -14,54 +15,75 @@ class Place:
     Attributes:
         tensors: their indices, the first one made first.
         bytes, height: of the first; a row has bytes // height bytes.
-        producer: the layer that writes it, None for a graph input.
+        writers: the layers that write it, in order; none for a graph input.
         readers: (layer, position in its inputs) that read it.
         is_output: whether it must stay to the end.
         views: whether a reader sees it under another shape.
         parts: where several layers write it, each its own piece (CONCATENATION): the tensors that
-            they make. ``producer`` is the first of those layers.
+            they make.
+        apart: whether such pieces have rows of their own, not a share of each of its rows: then it
+            is needed as a whole, ``height`` is 1, and it is no part of a stream.
     """
 
     tensors: list[int]
     bytes: int
     height: int
-    producer: int | None
+    writers: list[int]
     readers: list[tuple[int, int]] = field(default_factory=list)
     is_output: bool = False
     views: bool = False
     parts: list[int] = field(default_factory=list)
+    apart: bool = False
 
     @property
     def row_bytes(self) -> int:
         """Bytes of a row."""
         return self.bytes // self.height
 
+    @property
+    def producer(self) -> int | None:
+        """The first layer that writes it, None for a graph input."""
+        return self.writers[0] if self.writers else None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Where a tensor lies in a place that several layers write, and which of them writes it: runs
+    of ``run`` bytes, ``pitch`` bytes apart, from ``begin`` on."""
+
+    writer: int
+    begin: int
+    run: int
+    pitch: int
+
 
 class Flow:
     """The layers that run, in order, and the memory that they share.
 
     Attributes:
-        layers: aliases left out; a layer's index here is its number everywhere.
+        layers: aliases left out, and a CONCATENATION copies only what nobody writes in place; a
+            layer's index here is its number everywhere.
         places: all memory for activations.
         place_of: tensor index to its place's index.
-        inside: for tensors that do not begin where their place does: how many bytes behind.
-        joined: tensors that a CONCATENATION would copy together and that its inputs' layers write
-            in place instead.
+        pieces: of tensors that are a piece of their place, where they lie in it.
+        joins: by its output, every CONCATENATION of which pieces are written in place.
     """
 
-    def __init__(self, graph: Graph, layers: Sequence[Layer], *, join: bool = True) -> None:
-        """With ``join`` concatenations whose pieces can be written in place are no layers."""
+    def __init__(
+        self, graph: Graph, layers: Sequence[Layer], *, join: bool = True, apart: bool = True
+    ) -> None:
+        """With ``join`` layers write pieces of a CONCATENATION in place where they can; without
+        ``apart`` only where each makes a share of every row."""
         self.graph = graph
-        self.joined = _joinable(graph, layers) if join else frozenset[int]()
-        self.layers = [
-            layer for layer in layers if not layer.alias and layer.outputs[0] not in self.joined
-        ]
+        self.joins: dict[int, Join] = {}
+        if join:
+            self.joins = find_joins(Flow(graph, layers, join=False), apart=apart)
+        self.layers: list[Layer] = []
         self.places: list[Place] = []
         self.place_of: dict[int, int] = {}
-        self.inside: dict[int, int] = {}
+        self.pieces: dict[int, Piece] = {}
         for index in graph.inputs:
-            self._add(graph.tensors[index], None)
-        number = 0
+            self._add(graph.tensors[index], [])
         for layer in layers:
             (output,) = layer.outputs
             if layer.alias:
@@ -69,61 +91,72 @@ class Flow:
                 place = self.places[self.place_of[output]]
                 place.tensors.append(output)
                 place.views = True
-                continue
-            if output in self.joined:
-                self._join(layer)
-                continue
-            for position, index in enumerate(layer.inputs):
-                self.places[self.place_of[index]].readers.append((number, position))
-            self._add(graph.tensors[output], number)
-            number += 1
+            elif output in self.joins:
+                self._join(layer, self.joins[output])
+            else:
+                self._add(graph.tensors[output], [self._run(layer)])
         for index in graph.outputs:
             self.places[self.place_of[index]].is_output = True
         # Between layers p - 1 and p: the places that are written already and needed later.
-        self.crossing: list[list[int]] = [[] for _ in range(number + 1)]
+        count = len(self.layers)
+        self.crossing: list[list[int]] = [[] for _ in range(count + 1)]
         for index, place in enumerate(self.places):
             start = 0 if place.producer is None else place.producer + 1
-            end = max((reader for reader, _ in place.readers), default=start - 1)
-            for position in range(start, number + 1 if place.is_output else end + 1):
+            users = [*place.writers, *(reader for reader, _ in place.readers)]
+            end = max(users, default=start - 1)
+            for position in range(start, count + 1 if place.is_output else end + 1):
                 self.crossing[position].append(index)
 
-    def _add(self, tensor: Tensor, producer: int | None) -> None:
-        self.place_of[tensor.index] = len(self.places)
-        self.places.append(Place([tensor.index], tensor.bytes, tensor.height, producer))
+    def _run(self, layer: Layer) -> int:
+        number = len(self.layers)
+        self.layers.append(layer)
+        for position, index in enumerate(layer.inputs):
+            self.places[self.place_of[index]].readers.append((number, position))
+        return number
 
-    def _join(self, layer: Layer) -> None:
-        """The inputs' places become pieces of the output's, one behind the other."""
+    def _add(self, tensor: Tensor, writers: list[int]) -> None:
+        self.place_of[tensor.index] = len(self.places)
+        self.places.append(Place([tensor.index], tensor.bytes, tensor.height, writers))
+
+    def _join(self, layer: Layer, join: Join) -> None:
+        """The places of what is written in place become pieces of the output's."""
         (output,) = layer.outputs
-        place = Place([output], self.graph.tensors[output].bytes, 1, None, views=True)
-        begin = 0
-        for index in layer.inputs:
-            number = self.place_of[index]
+        whole = self.graph.tensors[output]
+        place = Place(
+            [output], whole.bytes, 1 if join.apart else whole.height, [],
+            views=join.apart, apart=join.apart,
+        )  # fmt: skip
+        for position, piece in zip(join.placed, join.pieces, strict=True):
+            number = self.place_of[layer.inputs[position]]
             part = self.places[number]
-            assert part.producer is not None  # _joinable
             for tensor in part.tensors:
                 self.place_of[tensor] = len(self.places)
-                self.inside[tensor] = begin
+                self.pieces[tensor] = Piece(part.writers[0], *piece)
             place.parts.append(part.tensors[0])
             place.tensors += part.tensors
             place.readers += part.readers
-            place.producer = (
-                part.producer if place.producer is None else min(part.producer, place.producer)
-            )
-            begin += part.bytes
-            self.places[number] = Place([], 0, 1, None)  # nothing is left of it
+            place.writers += part.writers
+            self.places[number] = Place([], 0, 1, [])  # nothing is left of it
+        place.writers.sort()
+        if join.copy is not None:
+            place.writers.append(self._run(join.copy))
+            place.parts.append(output)
         self.place_of[output] = len(self.places)
         self.places.append(place)
 
-    def writers(self, index: int) -> list[int]:
-        """The layers that write a place."""
-        place = self.places[index]
-        if not place.parts:
-            return [] if place.producer is None else [place.producer]
-        return [n for n, layer in enumerate(self.layers) if layer.outputs[0] in place.parts]
+    def pitch(self, layer: int) -> int | None:
+        """Bytes from an output pixel to the next where a layer writes a piece of pixels."""
+        piece = self.pieces.get(self.layers[layer].outputs[0])
+        return piece.pitch if piece is not None and piece.pitch > piece.run else None
 
     def is_joined(self, layer: int) -> bool:
-        """Whether a layer reads or writes a place that several layers write."""
-        return any(self.places[i].parts for i in (*self.inputs(layer), self.output(layer)))
+        """Whether a layer writes a piece, or reads of a place whose pieces lie apart: then nothing
+        of it is done in place."""
+        return bool(self.places[self.output(layer)].parts) or self.is_apart(layer)
+
+    def is_apart(self, layer: int) -> bool:
+        """Whether a layer reads or writes a place whose pieces lie apart."""
+        return any(self.places[i].apart for i in (*self.inputs(layer), self.output(layer)))
 
     def inputs(self, layer: int) -> list[int]:
         """The places that a layer reads."""
@@ -140,21 +173,3 @@ class Flow:
     def crossing_bytes(self, position: int) -> int:
         """Bytes needed between two layers."""
         return sum(self.places[index].bytes for index in self.crossing[position])
-
-
-def _joinable(graph: Graph, layers: Sequence[Layer]) -> frozenset[int]:
-    """Outputs of concatenations whose inputs lie one behind the other in memory and are all made
-    by layers, none twice, none in another concatenation as well, and none an output itself."""
-    flow = Flow(graph, layers, join=False)
-    found: set[int] = set()
-    taken: set[int] = set()
-    for number, layer in enumerate(flow.layers):
-        if layer.kernel != "nb_concatenation_s8" or layer.params["blocks"] != 1:
-            continue
-        parts, whole = flow.inputs(number), flow.output(number)
-        places = [flow.places[index] for index in parts]
-        fits = all(place.producer is not None and not place.is_output for place in places)
-        if fits and len({*parts, whole}) == len(parts) + 1 and taken.isdisjoint({*parts, whole}):
-            taken |= {*parts, whole}
-            found |= set(layer.outputs)
-    return frozenset(found)

@@ -94,7 +94,7 @@ def ring_in_place(flow: Flow, segment: Segment, layer: int) -> bool:
     found = flow.layers[layer]
     if not found.in_place_exactly or not found.in_place or found.rows is None:
         return False
-    if not segment.first <= layer < segment.last:
+    if not segment.first <= layer < segment.last or flow.is_joined(layer):
         return False
     source, target = flow.places[flow.inputs(layer)[0]], flow.places[flow.output(layer)]
     return (
@@ -117,7 +117,7 @@ def is_ring(flow: Flow, segment: Segment, index: int) -> bool:
         return False
     if place.producer is None:
         return segment.pushed
-    return segment.first <= place.producer < segment.last
+    return all(segment.first <= writer < segment.last for writer in place.writers)
 
 
 class Builder:
@@ -208,21 +208,22 @@ class Builder:
         """Per step, the byte range of a place that is needed, as if the whole map existed."""
         place = self.flow.places[index]
         count = len(self.steps)
-        if place.parts:
-            return self._joined(index)
+        if place.apart:
+            return self._apart(index)
         high = np.zeros(count, np.int64)
-        if place.producer is None:
+        if not place.writers:
             pushed = [(t, s) for t, s in self.calls.get(PUSH, ())]
             if pushed:
                 for time, step in pushed:
                     high[time:] = step.last * place.row_bytes
             else:
                 high[:] = place.bytes
-        elif place.producer in self.segment_of:
-            for time, step in self.calls[place.producer]:
-                high[time:] = step.last * place.row_bytes
-        else:
-            high[:] = place.bytes  # made before this part of the schedule
+        for writer in place.writers:
+            if writer in self.segment_of:
+                for time, step in self.calls[writer]:
+                    high[time:] = np.maximum(high[time:], step.last * place.row_bytes)
+            elif writer < min(self.segment_of):
+                high[:] = place.bytes  # made before this part of the schedule
         low = np.full(count, place.bytes, np.int64)
         after = np.full(count, place.bytes, np.int64)
         for reader, position in place.readers:
@@ -256,15 +257,16 @@ class Builder:
         elif not place.readers and place.producer is None:
             low[0] = after[0] = 0
         # What is written is there while it is written, even if nothing reads it.
-        for time, step in self.calls.get(PUSH if place.producer is None else place.producer, ()):
-            low[time] = min(low[time], step.first * place.row_bytes)
+        for writer in place.writers or [PUSH]:
+            for time, step in self.calls.get(writer, ()):
+                low[time] = min(low[time], step.first * place.row_bytes)
         return low, np.where(high > low, high, low), after
 
-    def _joined(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The same for a place that several layers write: all of it, from the first of them on to
-        the last that reads any of it."""
+    def _apart(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same for a place whose pieces lie apart: all of it, from the first layer that writes
+        any of it to the last that reads any."""
         place, count = self.flow.places[index], len(self.steps)
-        writers = self.flow.writers(index)
+        writers = place.writers
         users = [*writers, *(reader for reader, _ in place.readers)]
         times = [time for user in users for time, _ in self.calls.get(user, ())]
         begin = 0 if min(writers) < min(self.segment_of) else min(times)
@@ -286,10 +288,10 @@ class Builder:
         first, last = self.spans[self.segments.index(segment)]
         produced, most = 0, 1
         next_row = {reader: -before for reader, _ in place.readers}
-        writer = PUSH if place.producer is None else place.producer
+        writers = place.writers or [PUSH]
         for step in self.steps[first:last]:
-            if step.layer == writer:
-                produced = step.last
+            if step.layer in writers:
+                produced = max(produced, step.last)
                 most = max(most, step.last - step.first)
             oldest = min(
                 (row for reader, row in next_row.items() if row < FOREVER), default=produced

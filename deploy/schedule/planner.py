@@ -82,8 +82,8 @@ def _batches(flow: Flow, first: int, last: int, windows: dict[int, int]) -> tupl
     """
     found: dict[int, int] = {}
     for number in range(first, last):
-        producers = [flow.places[index].producer for index in flow.inputs(number)]
-        behind = [found[p] for p in producers if p is not None and p >= first]
+        producers = [p for index in flow.inputs(number) for p in flow.places[index].writers]
+        behind = [found[p] for p in producers if p >= first]
         if number in windows:
             found[number] = windows[number]
         elif behind and (len(producers) > 1 or any(p in windows for p in producers)):

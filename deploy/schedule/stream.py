@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from deploy.schedule.flow import Flow
+from deploy.schedule.flow import Flow, Place
 
 MAX_LAYERS = 250  # positions are bytes in nb_rows_layer
+MAX_SOURCES = 2  # of a layer, in nb_rows_layer
 MAX_BATCH = 4
 BAND = 4
 PUSH = -1  # as a step's layer: a row of the input arrives
@@ -56,9 +57,40 @@ class StreamLayer:
 def can_stream(flow: Flow, first: int, last: int) -> bool:
     """Whether the layers can form a stream."""
     return last - first <= MAX_LAYERS and all(
-        flow.layers[number].rows is not None and not flow.is_joined(number)
+        flow.layers[number].rows is not None
+        and not flow.is_apart(number)
+        and len(_sources(flow, number, first)) <= MAX_SOURCES
         for number in range(first, last)
     )
+
+
+def _in_step(flow: Flow, place: Place) -> bool:
+    """Whether the layers that write a place by pieces can wait for one another.
+
+    The second and later ones then make a row only when the layer before has made it: none gets
+    ahead with rows for which nothing else is there, and who reads waits for the last alone. That
+    needs as many input rows as output rows: one count of rows is all that a layer waits for.
+    """
+    return len(place.writers) > 1 and all(
+        (window := flow.layers[writer].rows) is not None
+        and window.stride == 1
+        and flow.places[flow.inputs(writer)[0]].height == place.height
+        for writer in place.writers[1:]
+    )
+
+
+def _sources(flow: Flow, number: int, first: int) -> list[int]:
+    """What a layer of a stream from ``first`` on waits for, as places in nb_stream's ``done``."""
+    found = []
+    for index in flow.inputs(number):
+        place = flow.places[index]
+        writers = place.writers[-1:] if _in_step(flow, place) else place.writers
+        found += [writer - first + 1 for writer in writers if writer >= first] or [0]
+    own = flow.places[flow.output(number)]
+    before = [writer for writer in own.writers if first <= writer < number]
+    if before and _in_step(flow, own):
+        found.append(before[-1] - first + 1)
+    return list(dict.fromkeys(found))
 
 
 def stream_layers(flow: Flow, segment: Segment) -> list[StreamLayer]:
@@ -67,20 +99,16 @@ def stream_layers(flow: Flow, segment: Segment) -> list[StreamLayer]:
     for number in range(segment.first, segment.last):
         window = flow.layers[number].rows
         assert window is not None  # can_stream
-        sources = []
-        for index in flow.inputs(number):
-            producer = flow.places[index].producer
-            inside = producer is not None and producer >= segment.first
-            sources.append(producer - segment.first + 1 if inside and producer is not None else 0)
+        sources = _sources(flow, number, segment.first)
         output = flow.places[flow.output(number)]
-        readers = [reader for reader, _ in output.readers if reader < segment.last]
+        waiting = [*output.writers, *(reader for reader, _ in output.readers)]
         found.append(
             StreamLayer(
                 number, output.height, flow.places[flow.inputs(number)[0]].height,
                 window.extent - window.before, window.stride,
                 segment.batches[number - segment.first],
                 (sources[0], sources[-1]),
-                max(readers, default=number) - segment.first + 1,
+                max(n for n in waiting if n < segment.last) - segment.first + 1,
             )
         )  # fmt: skip
     return found

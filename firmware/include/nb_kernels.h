@@ -241,7 +241,7 @@ nb_kernel nb_mean_s8;
 
 typedef struct {
   uint16_t in_h, in_w, channels;
-  uint16_t out_h, out_w;
+  uint16_t out_h, out_w, pitch;
   uint8_t kernel_h, kernel_w, stride_h, stride_w;
   uint16_t pad_top, pad_left;
   int16_t minimum, maximum;
@@ -320,17 +320,19 @@ typedef struct {
 } nb_gather_params;
 nb_kernel nb_gather_s8;
 
-/* Inputs one behind the other: `blocks` times a run of each. */
+/* `blocks` times a run of each input, into blocks of the output. What lies between the runs is
+ * written by other layers. */
 typedef struct {
-  const uint32_t *runs; /* [inputs]: elements of each input in a block */
+  const uint32_t *runs; /* [inputs][2]: elements of a run, and where in the block they begin */
   uint32_t inputs, blocks;
+  uint32_t block; /* elements */
 } nb_concatenation_params;
 nb_kernel nb_concatenation_s8;
 
 /* Output row y is input row places[y], column x of it is column places[out_h + x]. */
 typedef struct {
   const uint16_t *places;
-  uint16_t in_w, channels, out_h, out_w;
+  uint16_t in_w, channels, out_h, out_w, pitch;
 } nb_resize_nearest_params;
 nb_kernel nb_resize_nearest_s8;
 
@@ -339,7 +341,7 @@ nb_kernel nb_resize_nearest_s8;
 typedef struct {
   const uint16_t *lower, *upper;
   const int16_t *fraction; /* -1023..1023 */
-  uint16_t in_w, channels, out_h, out_w;
+  uint16_t in_w, channels, out_h, out_w, pitch;
 } nb_resize_bilinear_params;
 nb_kernel nb_resize_bilinear_s8;
 

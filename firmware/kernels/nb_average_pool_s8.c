@@ -26,8 +26,8 @@ void nb_average_pool_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_pool_params *p = layer->params;
   const int8_t *input = layer->input;
   for (uint32_t y = first; y < last; y++) {
-    int8_t *target = layer->output + nb_ring_place(p->out, y) * p->out_w * p->channels;
-    for (uint32_t x = 0; x < p->out_w; x++) {
+    int8_t *target = layer->output + nb_ring_place(p->out, y) * p->out_w * p->pitch;
+    for (uint32_t x = 0; x < p->out_w; x++, target += p->pitch) {
       const nb_pool_window w = nb_pool_window_at(p, y, x);
       const int32_t pixels = (int32_t)((w.bottom - w.top) * (w.right - w.left));
       for (uint32_t c = 0; c < p->channels; c += LANES) {
@@ -36,7 +36,7 @@ void nb_average_pool_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
         add_up(p, input + c, w, count, sums);
         for (uint32_t i = 0; i < count; i++) {
           const int32_t half = sums[i] > 0 ? pixels / 2 : -(pixels / 2);
-          *target++ = (int8_t)nb_clamp((sums[i] + half) / pixels, p->minimum, p->maximum);
+          target[c + i] = (int8_t)nb_clamp((sums[i] + half) / pixels, p->minimum, p->maximum);
         }
       }
     }

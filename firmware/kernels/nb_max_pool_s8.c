@@ -33,8 +33,8 @@ void nb_max_pool_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const int8_t *input = layer->input;
   int8_t *output = layer->output;
   for (uint32_t y = first; y < last; y++) {
-    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->channels;
-    for (uint32_t x = 0; x < p->out_w; x++) {
+    int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->pitch;
+    for (uint32_t x = 0; x < p->out_w; x++, target += p->pitch) {
       const nb_pool_window window = nb_pool_window_at(p, y, x);
 #ifdef NB_DSP
       if (p->channels >= 4) {
@@ -42,12 +42,11 @@ void nb_max_pool_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
           if (c > p->channels - 4u) c = p->channels - 4u; /* some are computed again */
           nb_store_word(target + c, largest_word(p, input + c, window));
         }
-        target += p->channels;
         continue;
       }
 #endif
       for (uint32_t c = 0; c < p->channels; c++) {
-        *target++ = (int8_t)nb_clamp(largest(p, input + c, window), p->minimum, p->maximum);
+        target[c] = (int8_t)nb_clamp(largest(p, input + c, window), p->minimum, p->maximum);
       }
     }
   }

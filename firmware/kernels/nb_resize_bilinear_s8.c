@@ -18,14 +18,14 @@ void nb_resize_bilinear_s8(const nb_layer *layer, uint32_t first, uint32_t last)
     const int8_t *above = input + p->lower[y] * row;
     const int8_t *below = input + p->upper[y] * row;
     const int32_t down = p->fraction[y];
-    for (uint32_t x = 0; x < p->out_w; x++) {
+    for (uint32_t x = 0; x < p->out_w; x++, output += p->pitch) {
       const uint32_t left = (uint32_t)p->lower[p->out_h + x] * p->channels;
       const uint32_t right = (uint32_t)p->upper[p->out_h + x] * p->channels;
       const int32_t along = p->fraction[p->out_h + x];
       for (uint32_t c = 0; c < p->channels; c++) {
         const int32_t top = above[left + c] * (ONE - along) + above[right + c] * along;
         const int32_t bottom = below[left + c] * (ONE - along) + below[right + c] * along;
-        *output++ = rounded(top * (ONE - down) + bottom * down);
+        output[c] = rounded(top * (ONE - down) + bottom * down);
       }
     }
   }

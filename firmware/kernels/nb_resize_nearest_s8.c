@@ -9,7 +9,7 @@ void nb_resize_nearest_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
   const uint16_t *columns = p->places + p->out_h;
   for (uint32_t y = 0; y < p->out_h; y++) {
     const int8_t *row = input + (uint32_t)p->places[y] * p->in_w * p->channels;
-    for (uint32_t x = 0; x < p->out_w; x++, output += p->channels) {
+    for (uint32_t x = 0; x < p->out_w; x++, output += p->pitch) {
       memcpy(output, row + (uint32_t)columns[x] * p->channels, p->channels);
     }
   }

@@ -29,7 +29,8 @@ def planned(data, kind="layer", mode="image", ram=None):
 
 def clobbered(flow, schedule):
     """Plays the schedule on a map of the arena's bytes: every byte that is read must still be what
-    was written there. Knows rings and row windows, not how the planner counts what is needed."""
+    was written there. Knows rings, row windows and pieces of joined tensors, not how the planner
+    counts what is needed."""
     arena = np.full(schedule.arena_bytes + 1, -1, np.int64)
     offset_of, scratch = {}, {}
     streamed = {n for s in schedule.segments if s.batches for n in range(s.first, s.last)}
@@ -40,72 +41,74 @@ def clobbered(flow, schedule):
             scratch[buffer.layer] = (offset, buffer.bytes)
         assert offset + buffer.bytes <= schedule.arena_bytes
 
-    def span(index, row):
-        place = flow.places[index]
-        ring = schedule.timeline.rings.get(index)
-        slot = row if ring is None else (row + ring.shift) % ring.rows
-        start = offset_of[index] + slot * place.row_bytes
-        return slice(start, start + place.row_bytes)
-
-    def mark(index, row):
-        return index * 100_000 + row
-
-    def piece(tensor):
-        start = offset_of[flow.place_of[tensor]] + flow.inside[tensor]
-        return slice(start, start + flow.graph.tensors[tensor].bytes)
-
-    def pieces_read(tensor):
-        """What of a joined place a tensor covers, as (bytes, mark): all of it, or a piece."""
+    def cells(tensor):
+        """Which bytes of its place, were that all in memory, a tensor covers."""
         place = flow.places[flow.place_of[tensor]]
-        inside = [p for p in place.parts if tensor not in flow.inside
-                  or flow.inside[p] == flow.inside[tensor]]  # fmt: skip
-        assert sum(flow.graph.tensors[p].bytes for p in inside) == flow.graph.tensors[tensor].bytes
-        return [(piece(p), -3 - p) for p in inside]
+        piece = flow.pieces.get(tensor)
+        if piece is None:
+            return np.arange(place.bytes)
+        runs = np.arange(flow.graph.tensors[tensor].bytes // piece.run)[:, None] * piece.pitch
+        return (piece.begin + runs + np.arange(piece.run)).reshape(-1)
+
+    # What must stand in the bytes of every place: who made them, and of which row they are.
+    marks = []
+    for place in flow.places:
+        made = np.full(place.bytes, -1)
+        for tensor in [t for t in place.parts if t not in flow.pieces] + [
+            t for t in place.parts if t in flow.pieces
+        ] or place.tensors[:1]:
+            made[cells(tensor)] = tensor
+        assert (made >= 0).all()
+        marks.append(made * 100_000 + np.arange(place.bytes) // max(place.row_bytes, 1))
+
+    def where(index, found):
+        """Addresses of bytes of a place, and the marks that belong there."""
+        place, ring = flow.places[index], schedule.timeline.rings.get(index)
+        rows, columns = np.divmod(found, place.row_bytes)
+        slots = rows if ring is None else (rows + ring.shift) % ring.rows
+        return offset_of[index] + slots * place.row_bytes + columns, marks[index][found]
+
+    def in_rows(index, found, first, last):
+        rows = found // flow.places[index].row_bytes
+        return found[(first <= rows) & (rows < last)]
+
+    def write(index, found):
+        addresses, own = where(index, found)
+        arena[addresses] = own
 
     wrong = []
     for index in (flow.place_of[t] for t in flow.graph.inputs):
         if not schedule.pushed:
-            for row in range(flow.places[index].height):
-                arena[span(index, row)] = mark(index, row)
+            write(index, np.arange(flow.places[index].bytes))
     for step in schedule.timeline.steps:
         if step.layer < 0:
             index = flow.place_of[flow.graph.inputs[0]]
-            arena[span(index, step.first)] = mark(index, step.first)
+            write(index, in_rows(index, cells(flow.graph.inputs[0]), step.first, step.last))
             continue
         layer = flow.layers[step.layer]
         for tensor in layer.inputs:
-            index = flow.place_of[tensor]
-            place = flow.places[index]
-            if place.parts:
-                wrong += [(step, tensor) for bytes_, own in pieces_read(tensor)
-                          if (arena[bytes_] != own).any()]  # fmt: skip
-                continue
-            rows = range(place.height)
+            index, found = flow.place_of[tensor], cells(tensor)
             if step.layer in streamed:
                 top = step.first * layer.rows.stride - layer.rows.before
                 end = (step.last - 1) * layer.rows.stride - layer.rows.before + layer.rows.extent
-                rows = range(max(top, 0), min(end, place.height))
-            for row in rows:
-                if (arena[span(index, row)] != mark(index, row)).any():
-                    wrong.append((step, index, row))
+                found = in_rows(index, found, top, end)
+            addresses, own = where(index, found)
+            if (arena[addresses] != own).any():
+                wrong.append((step, tensor))
         if step.layer in scratch:
             start, size = scratch[step.layer]
             arena[start : start + size] = -2
-        output = flow.output(step.layer)
-        if flow.places[output].parts:
-            arena[piece(layer.outputs[0])] = -3 - layer.outputs[0]
-            continue
-        for row in range(step.first, step.last):
-            arena[span(output, row)] = mark(output, row)
+        output = layer.outputs[0]
+        index, found = flow.place_of[output], cells(output)
+        if flow.places[index].parts:  # what a layer that copies pieces leaves to the others
+            found = found[marks[index][found] // 100_000 == output]
+        if step.layer in streamed:
+            found = in_rows(index, found, step.first, step.last)
+        write(index, found)
     for tensor in flow.graph.outputs:
-        index = flow.place_of[tensor]
-        if flow.places[index].parts:
-            wrong += [("output", tensor) for bytes_, own in pieces_read(tensor)
-                      if (arena[bytes_] != own).any()]  # fmt: skip
-            continue
-        for row in range(flow.places[index].height):
-            if (arena[span(index, row)] != mark(index, row)).any():
-                wrong.append(("output", index, row))
+        addresses, own = where(flow.place_of[tensor], cells(tensor))
+        if (arena[addresses] != own).any():
+            wrong.append(("output", tensor))
     return wrong
 
 

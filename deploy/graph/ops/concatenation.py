@@ -69,22 +69,23 @@ def infer(graph: Graph, op: Operator) -> tuple[int, ...]:
 
 
 def lower(graph: Graph, op: Operator) -> Layer:
-    """Copies of runs.
-
-    With one block the inputs lie one behind the other: then the scheduler lets their layers write
-    into the output where it can (Flow.joined), and this layer is gone.
-    """
+    """Copies of runs, of what the inputs' layers cannot write into the output in place: see
+    deploy/schedule/join.py. Where they write all, this layer is gone."""
     target, axis = graph.output(op), _axis(graph, op)
     shapes = [graph.input(op, i).shape for i in range(len(op.inputs))]
     runs = [int(np.prod(shape[axis:], dtype=np.int64)) for shape in shapes]
+    begins = np.cumsum([0, *runs])
     return Layer(
         op.index, op.kind, target.name, op.inputs, op.outputs,
         kernel="nb_concatenation_s8",
         params_type="nb_concatenation_params",
         params={
-            "runs": Constant(np.array(runs, np.uint32), "tables"),
+            "runs": Constant(
+                np.stack([runs, begins[:-1]], axis=1).astype(np.uint32).reshape(-1), "tables"
+            ),
             "inputs": len(runs),
             "blocks": int(np.prod(target.shape[:axis], dtype=np.int64)),
+            "block": int(begins[-1]),
         },
         input_array=True,
     )  # fmt: skip

@@ -61,7 +61,7 @@ def lower_pool(graph: Graph, op: Operator, kernel: str) -> Layer:
         params_type="nb_pool_params",
         params={
             "in_h": in_h, "in_w": in_w, "channels": channels,
-            "out_h": out_h, "out_w": out_w,
+            "out_h": out_h, "out_w": out_w, "pitch": channels,
             "kernel_h": a.vertical.size, "kernel_w": a.horizontal.size,
             "stride_h": a.vertical.stride, "stride_w": a.horizontal.stride,
             "pad_top": a.vertical.before(in_h, a.padding),

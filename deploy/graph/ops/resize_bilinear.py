@@ -68,5 +68,6 @@ def lower(graph: Graph, op: Operator) -> Layer:
             "upper": Constant(upper.astype(np.uint16), "tables"),
             "fraction": Constant(fraction.astype(np.int16), "tables"),
             "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
+            "pitch": channels,
         },
     )  # fmt: skip

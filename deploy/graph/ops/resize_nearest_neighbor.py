@@ -54,5 +54,6 @@ def lower(graph: Graph, op: Operator) -> Layer:
         params={
             "places": Constant(places, "tables"),
             "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
+            "pitch": channels,
         },
     )  # fmt: skip

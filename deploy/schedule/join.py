@@ -1,0 +1,116 @@
+"""Which pieces of a CONCATENATION the layers that make them write in place.
+
+Along an axis before which there is one block the pieces lie one behind the other, and any layer can
+write its own. Along the channels a piece is a run of every pixel: only kernels that take a pitch
+can write it, and nothing but the CONCATENATION may read it. What nobody writes in place is copied.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deploy.graph.layer import Constant, Layer
+
+if TYPE_CHECKING:
+    from deploy.schedule.flow import Flow
+
+MAX_PITCH = 65535
+
+
+@dataclass(frozen=True)
+class Join:
+    """One CONCATENATION.
+
+    Attributes:
+        placed: positions of the inputs that are written in place.
+        pieces: for each of them, where it begins, bytes of a run and from one run to the next.
+        copy: a layer that copies the other inputs; None where there is none.
+        apart: whether the pieces' rows are not those of the output.
+    """
+
+    placed: tuple[int, ...]
+    pieces: tuple[tuple[int, int, int], ...]
+    copy: Layer | None
+    apart: bool
+
+
+def find_joins(flow: Flow, *, apart: bool) -> dict[int, Join]:
+    """By their outputs, the concatenations of which something can be written in place.
+
+    Args:
+        flow: with all of them as layers.
+        apart: whether also those whose pieces do not share the output's rows.
+    """
+    found: dict[int, Join] = {}
+    taken: set[int] = set()
+    for number, layer in enumerate(flow.layers):
+        if layer.kernel != "nb_concatenation_s8":
+            continue
+        parts = flow.inputs(number)
+        placed = [
+            position
+            for position, part in enumerate(parts)
+            if part not in taken and parts.count(part) == 1 and _fits(flow, number, position)
+        ]
+        if not placed:
+            continue
+        join = _join(flow, number, placed)
+        if apart or not join.apart:
+            found[layer.outputs[0]] = join
+            taken |= {*(parts[position] for position in placed), flow.output(number)}
+    return found
+
+
+def _runs(layer: Layer) -> np.ndarray:
+    """[inputs][2]: elements of each input in a block, and where in the block they begin."""
+    runs = layer.params["runs"]
+    assert isinstance(runs, Constant)
+    return runs.data.reshape(-1, 2)
+
+
+def _block(layer: Layer) -> int:
+    block = layer.params["block"]
+    assert isinstance(block, int)
+    return block
+
+
+def _fits(flow: Flow, number: int, position: int) -> bool:
+    """Whether an input's layer can write it in place."""
+    layer = flow.layers[number]
+    place = flow.places[flow.inputs(number)[position]]
+    if place.producer is None or place.is_output:
+        return False
+    if layer.params["blocks"] == 1:
+        return True
+    maker = flow.layers[place.producer]
+    channels = flow.graph.tensors[maker.outputs[0]].shape[-1]
+    return (
+        "pitch" in maker.params
+        and channels == _runs(layer)[position, 0]
+        and _block(layer) <= MAX_PITCH
+        and place.readers == [(number, position)]
+    )
+
+
+def _join(flow: Flow, number: int, placed: list[int]) -> Join:
+    layer = flow.layers[number]
+    runs, together = _runs(layer), layer.params["blocks"] == 1
+    places = [flow.places[flow.inputs(number)[position]] for position in placed]
+    height = flow.graph.tensors[layer.outputs[0]].height
+    apart = together or any(place.views or place.height != height for place in places)
+    rest = [position for position in range(len(runs)) if position not in placed]
+    copy = None
+    if rest:
+        kept = Constant(np.ascontiguousarray(runs[rest]).reshape(-1), "tables")
+        copy = replace(
+            layer,
+            inputs=tuple(layer.inputs[position] for position in rest),
+            params={**layer.params, "runs": kept, "inputs": len(rest)},
+        )
+    pieces = []
+    for run, begin in runs[placed].tolist():
+        pieces.append((begin, run, run if together else _block(layer)))
+    return Join(tuple(placed), tuple(pieces), copy, apart)

@@ -60,12 +60,16 @@ def _field(value: Any, constant_name: str) -> str:
         return constant_name
     if isinstance(value, Requantization):
         prefix = constant_name.rsplit("_", 1)[0]
-        fast = str(int(value.fast))
-        if value.int16_weights:
-            fast = inner_loop("NB_FAST_INT16", fast)
-        return (
-            f"{{{prefix}_channels, {value.zero_point}, {value.minimum}, {value.maximum}, {fast}}}"
-        )
+        fast, zero_point = str(int(value.fast)), str(value.zero_point)
+        flags = [
+            *(["NB_FAST_INT16"] if value.int16_weights else []),
+            *(["NB_FAST_SINGLE"] if value.offset is not None else []),
+        ]
+        if flags:
+            fast = inner_loop(" | ".join(flags), fast)
+        if value.offset is not None:
+            zero_point = inner_loop(str(value.offset), zero_point)
+        return f"{{{prefix}_channels, {zero_point}, {value.minimum}, {value.maximum}, {fast}}}"
     if isinstance(value, tuple):
         return "{" + ", ".join(_field(v, constant_name) for v in value) + "}"
     if isinstance(value, Ring):

@@ -11,13 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from deploy.graph.layer import Constant, Layer, Requantization, gemm, inner_loop
-from deploy.graph.numerics import bias_fits, pack_channels, unpack_channels
+from deploy.graph.single_rounding import SCALE
 
-INT32_MAX = 2**31 - 1
 _KERNELS = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_fully_connected_s8")
 # Instructions saved, a MAC: of a product of four pixels, and of one pixel.
 _GAIN_4, _GAIN_1 = 0.11, 0.5
-_GAIN_OUTPUT = 1.25  # an output behind ReLU
 
 
 def widen_weights(layers: Sequence[Layer], room: int) -> list[Layer]:
@@ -44,10 +42,7 @@ def _gain(layer: Layer) -> float:
     """Instructions that an inference saves, roughly."""
     if layer.kernel == "nb_fully_connected_s8":
         return _GAIN_1 * layer.macs
-    channels, depth = _shape(layer)
-    outputs = layer.macs / depth
-    relu = str(layer.params["gemm"]).count("_relu")
-    return _GAIN_4 * layer.macs + _GAIN_OUTPUT * outputs * relu
+    return _GAIN_4 * layer.macs
 
 
 def _shape(layer: Layer) -> tuple[int, int]:
@@ -68,31 +63,19 @@ def _widened(layer: Layer) -> Layer:
     assert isinstance(weights, Constant) and isinstance(r, Requantization)
     channels, depth = _shape(layer)
     rows = weights.data.reshape(channels, -1).astype(np.int16)
-    doubled = _doubled(rows, r) if r.zero_point == -128 else None
-    suffix = "_int16" if doubled is None else "_int16_relu"
-    if doubled is not None:
-        rows = 2 * rows
-        r = replace(r, channels=replace(r.channels, dsp=doubled))
+    if r.offset is not None:
+        rows = SCALE * rows  # instead of the pixels
+    r = replace(r, int16_weights=True)
     inner = layer.kernel == "nb_fully_connected_s8"
     return replace(
         layer,
         params={
             **layer.params,
             "weights": replace(weights, dsp=_pairs(rows, depth)),
-            "requantization": replace(r, int16_weights=True),
-            "gemm": inner_loop(f"nb_gemm_1{suffix}", "0") if inner else gemm(depth, suffix),
+            "requantization": r,
+            "gemm": inner_loop(f"nb_gemm_1_int16{r.suffix}", "0") if inner else gemm(depth, r),
         },
     )
-
-
-def _doubled(rows: np.ndarray, r: Requantization) -> np.ndarray | None:
-    """Twice the bias, and the multiplier as it is; None where twice a bias does not fit or twice a
-    sum could overflow."""
-    bias, shift, twice_multiplier = unpack_channels(r.channels.data)
-    largest = np.abs(bias) + 128 * np.abs(rows.astype(np.int64)).sum(axis=1)
-    if 2 * int(largest.max(initial=0)) > INT32_MAX or not bias_fits(2 * bias):
-        return None
-    return pack_channels(2 * bias, shift, twice_multiplier % 2**32 // 2, ended=True)
 
 
 def _pairs(rows: np.ndarray, depth: int) -> np.ndarray:

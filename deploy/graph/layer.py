@@ -29,8 +29,11 @@ class Constant:
 class Requantization:
     """Per-channel constants of the fused bias, requantization and clamp (``nb_requantization``).
 
-    ``channels`` is laid out as ``fast`` says; ``fast`` and ``int16_weights`` are what the field
-    ``fast`` says.
+    Attributes:
+        channels: laid out as the field ``fast`` says.
+        fast, int16_weights, offset: what the field ``fast`` says; ``offset`` is None where sums are
+            rounded twice, see deploy.graph.single_rounding.
+        magnitude: int64 [channels], an upper bound of abs(sum) over every possible input.
     """
 
     channels: Constant
@@ -38,7 +41,14 @@ class Requantization:
     minimum: int
     maximum: int
     fast: bool
+    magnitude: np.ndarray
     int16_weights: bool = False
+    offset: int | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Of the inner loops that end in this."""
+        return "" if self.offset is None else "_single"
 
 
 @dataclass(frozen=True)
@@ -67,17 +77,15 @@ def inner_loop(fast: str, portable: str) -> str:
     return f"NB_INNER_LOOP({fast}, {portable})"
 
 
-def gemm(depth: int, suffix: str = "") -> str:
-    """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function.
-
-    ``suffix`` is that of int16 weights, whose loops go by the depth.
-    """
+def gemm(depth: int, requant: Requantization) -> str:
+    """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function."""
     rest = "_2" if depth % 4 in (1, 2) else ""
-    if not suffix:
-        return inner_loop(f"nb_gemm{rest}", "0")
+    if not requant.int16_weights:
+        return inner_loop(f"nb_gemm{rest}{requant.suffix}", "0")
     fours = (depth + 1) // 4 - 1  # behind the first
     blocks = "_blocks" if fours >= 4 else ""
-    return inner_loop(f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}{suffix}", "0")
+    name = f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}_int16{requant.suffix}"
+    return inner_loop(name, "0")
 
 
 @dataclass(frozen=True)

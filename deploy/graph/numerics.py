@@ -183,7 +183,7 @@ def requantization(
     flat = channels.reshape(-1)
     if fast:
         flat = pack_channels(bias, channels[:, 2], channels[:, 1], ended=ended)
-    return Requantization(Constant(flat, "tables"), zero_point, *clamp, fast)
+    return Requantization(Constant(flat, "tables"), zero_point, *clamp, fast, magnitude)
 
 
 def bias_fits(bias: np.ndarray) -> bool:

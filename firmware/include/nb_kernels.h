@@ -52,21 +52,33 @@ _Static_assert(sizeof(nb_layer) == 24, "deploy/layer_table.py: _ENTRY_BYTES");
  *
  * output = clamp(zero_point + round(accumulator * multiplier / 2**(31 + shift)))
  *
- * rounded twice, as the reference does: after the multiplication and after the shift.
+ * rounded twice, as the reference does: after the multiplication and after the shift. Behind ReLU
+ * the compiler mostly finds one rounding that gives the same bytes for every accumulator,
+ *
+ * output = clamp((offset + (256 * accumulator * slope >> 32)) >> 10)
+ *
+ * with a little of it in the bias: see deploy/graph/single_rounding.py.
  */
 typedef struct {
   /* If fast, channel i: [2i] the bias, with the input's zero point folded in, times 64 plus the right
    * shift, [2i + 1] twice the multiplier modulo 2**32; behind the last channel of a matrix product
    * NB_CHANNELS_END. Otherwise: [3i] the bias, [3i + 1] as above, [3i + 2] the right shift; negative:
-   * left shift before multiplying. */
+   * left shift before multiplying.
+   * NB_FAST_SINGLE, channel i: [2i] 256 times the bias, [2i + 1] the slope, and as the end
+   * NB_CHANNELS_END_SINGLE. */
   const int32_t *channels;
-  int8_t zero_point;
+  int8_t zero_point; /* NB_FAST_SINGLE: by what the offset differs from NB_SINGLE_OFFSET */
   int8_t minimum, maximum;
   uint8_t fast; /* 1: every shift is 1..24, no sum can overflow and every bias fits into 26 bits;
-                   NB_FAST_INT16: and the weights are int16, see nb_gemm_function */
+                   or flags, and the same is true: NB_FAST_SINGLE, one rounding; NB_FAST_INT16, the
+                   weights are int16, see nb_gemm_function */
 } nb_requantization;
 #define NB_CHANNELS_END 32
 #define NB_FAST_INT16 2
+#define NB_FAST_SINGLE 4
+#define NB_CHANNELS_END_SINGLE INT32_MIN
+#define NB_SINGLE_SHIFT 10
+#define NB_SINGLE_OFFSET (-(128 << NB_SINGLE_SHIFT) + (1 << NB_SINGLE_SHIFT >> 1))
 
 /* The newest rows of a map: row y lies in place (y + shift) % rows. A whole map is a ring of all
  * its rows with shift 0. */
@@ -78,48 +90,50 @@ typedef struct {
  * more where the output is a piece of a CONCATENATION: then each pixel has other layers' channels
  * behind (or before) those that the kernel writes, and it writes nothing else. */
 
-/* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4. Those of int16
- * weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16 values, blocks of 16 where
- * there are more; three at the end count as four. They make one pixel as well. 0 for cores without
- * DSP instructions. */
+/* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4, _single is for
+ * NB_FAST_SINGLE. Those of int16 weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16
+ * values, blocks of 16 where there are more; three at the end count as four. They make one pixel as
+ * well. 0 for cores without DSP instructions. */
 struct nb_gemm;
 typedef void (*nb_gemm_function)(const struct nb_gemm *call);
 void nb_gemm(const struct nb_gemm *call);
 void nb_gemm_2(const struct nb_gemm *call);
+void nb_gemm_single(const struct nb_gemm *call);
+void nb_gemm_2_single(const struct nb_gemm *call);
 void nb_gemm_4_int16(const struct nb_gemm *call);
-void nb_gemm_4_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_int16_single(const struct nb_gemm *call);
 void nb_gemm_8_int16(const struct nb_gemm *call);
-void nb_gemm_8_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_int16_single(const struct nb_gemm *call);
 void nb_gemm_12_int16(const struct nb_gemm *call);
-void nb_gemm_12_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_int16_single(const struct nb_gemm *call);
 void nb_gemm_16_int16(const struct nb_gemm *call);
-void nb_gemm_16_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_int16_single(const struct nb_gemm *call);
 void nb_gemm_4_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_4_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_blocks_int16_single(const struct nb_gemm *call);
 void nb_gemm_8_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_8_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_blocks_int16_single(const struct nb_gemm *call);
 void nb_gemm_12_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_12_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_blocks_int16_single(const struct nb_gemm *call);
 void nb_gemm_16_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_16_blocks_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_blocks_int16_single(const struct nb_gemm *call);
 void nb_gemm_4_2_int16(const struct nb_gemm *call);
-void nb_gemm_4_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_8_2_int16(const struct nb_gemm *call);
-void nb_gemm_8_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_12_2_int16(const struct nb_gemm *call);
-void nb_gemm_12_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_16_2_int16(const struct nb_gemm *call);
-void nb_gemm_16_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_4_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_4_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_4_blocks_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_8_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_8_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_8_blocks_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_12_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_12_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_12_blocks_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_16_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_16_blocks_2_int16_relu(const struct nb_gemm *call);
+void nb_gemm_16_blocks_2_int16_single(const struct nb_gemm *call);
 void nb_gemm_1_int16(const struct nb_gemm *call);
-void nb_gemm_1_int16_relu(const struct nb_gemm *call);
+void nb_gemm_1_int16_single(const struct nb_gemm *call);
 
 /* in_c is at least 4. Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4].
  * nb_conv_1x1_s8 needs a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses
@@ -170,12 +184,12 @@ void nb_depthwise_rows_5_1(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_5_2(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_7_1(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_7_2(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_3_1_relu(struct nb_depthwise_rows *call); /* zero point -128 */
-void nb_depthwise_rows_3_2_relu(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_5_1_relu(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_5_2_relu(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_7_1_relu(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_7_2_relu(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_3_1_single(struct nb_depthwise_rows *call); /* NB_FAST_SINGLE */
+void nb_depthwise_rows_3_2_single(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_5_1_single(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_5_2_single(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_7_1_single(struct nb_depthwise_rows *call);
+void nb_depthwise_rows_7_2_single(struct nb_depthwise_rows *call);
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;

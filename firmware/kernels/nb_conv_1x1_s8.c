@@ -17,7 +17,7 @@ static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t 
       continue;
     }
     if (left < NB_GEMM_PIXELS) pixel = pixels - NB_GEMM_PIXELS; /* some are computed again */
-    nb_gemm_widen(input + pixel * depth, depth, depth, scratch);
+    nb_gemm_widen_for(&p->requantization, input + pixel * depth, depth, depth, scratch);
     nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, depth, pitch,
                      output + pixel * pitch);
     pixel += NB_GEMM_PIXELS;

@@ -12,7 +12,7 @@ void nb_conv_any_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   for (uint32_t y = first; y < last; y++) {
     int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->pitch;
     for (uint32_t x = 0; x < p->out_w; x++, target += p->pitch) {
-      nb_conv_gather(p, input, y * p->out_w + x, patch);
+      nb_conv_gather(p, input, y * p->out_w + x, 1, row, patch);
       const int8_t *weights = p->weights;
       for (uint32_t channel = 0; channel < p->out_c; channel++, weights += row) {
         int32_t sum = 0;

@@ -1,11 +1,12 @@
-/* Patches of the input of a convolution. Shared by the convolutions. */
+/* The inputs of output pixels, one row of the kernel behind the other, padding filled in. */
 #ifndef NB_CONV_GATHER_H
 #define NB_CONV_GATHER_H
 
 #include "nb_arithmetic.h"
 
-/* The patch under output pixel `index`, [kernel_h][kernel_w][in_c]; the input's zero point
- * outside of the image. */
-void nb_conv_gather(const nb_conv_params *p, const int8_t *input, uint32_t index, int8_t *patch);
+/* `count` output pixels from `index` on; the patch of each, kernel_h * kernel_w * in_c bytes, begins
+ * `bytes` behind the one before. */
+void nb_conv_gather(const nb_conv_params *p, const int8_t *input, uint32_t index, uint32_t count,
+                    uint32_t bytes, int8_t *patches);
 
 #endif

@@ -15,7 +15,7 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
   while (pixel < end) {
     const uint32_t left = end - pixel;
     if (left == 1 || pixels < NB_GEMM_PIXELS) {
-      nb_conv_gather(p, input, pixel, patches);
+      nb_conv_gather(p, input, pixel, 1, row, patches);
       nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, patches, row, scratch, output);
       output += pitch;
       pixel++;
@@ -25,10 +25,8 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
       pixel -= NB_GEMM_PIXELS - left;
       output -= (NB_GEMM_PIXELS - left) * pitch;
     }
-    for (uint32_t i = 0; i < NB_GEMM_PIXELS; i++) {
-      nb_conv_gather(p, input, pixel + i, patches + i * row);
-    }
-    nb_gemm_widen(patches, row, row, scratch);
+    nb_conv_gather(p, input, pixel, NB_GEMM_PIXELS, row, patches);
+    nb_gemm_widen_for(&p->requantization, patches, row, row, scratch);
     nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, pitch, output);
     output += NB_GEMM_PIXELS * pitch;
     pixel += NB_GEMM_PIXELS;

@@ -10,13 +10,15 @@
 
 #define CHANNELS 4u
 
+static inline int16_t scaled(int32_t value) { return (int16_t)(value * (1 << NB_PLANE_SHIFT)); }
+
 /* Sets `count` columns from `column` on in `rows` rows of every plane to the input's zero point. */
 static void pad(const nb_depthwise_conv_params *p, uint32_t rows, uint32_t column, uint32_t count,
                 int16_t *planes) {
   for (uint32_t c = 0; c < CHANNELS; c++, planes += (uint32_t)p->rows * p->row_stride) {
     int16_t *row = planes + column;
     for (uint32_t y = 0; y < rows; y++, row += p->row_stride) {
-      for (uint32_t x = 0; x < count; x++) row[x] = p->input_zero_point;
+      for (uint32_t x = 0; x < count; x++) row[x] = scaled(p->input_zero_point);
     }
   }
 }
@@ -37,7 +39,7 @@ static void copy_rows(const nb_depthwise_conv_params *p, const int8_t *input, ui
   output += (CHANNELS - count) * plane;
   for (uint32_t y = 0; y < rows; y++, output += p->row_stride) {
     for (uint32_t x = 0; x < p->in_w; x++, input += p->in_c) {
-      for (uint32_t c = 0; c < count; c++) output[c * plane + x] = input[c];
+      for (uint32_t c = 0; c < count; c++) output[c * plane + x] = scaled(input[c]);
     }
   }
 }
@@ -84,7 +86,7 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
   const uint32_t row_bytes = 2u * p->row_stride;
   struct nb_depthwise_rows call = {
       .plane = 2 * plane,
-      .round = 2 * r->zero_point + 1,
+      .round = r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET + r->zero_point : 2 * r->zero_point + 1,
       .count = p->out_w,
       .output_stride = p->pitch,
       .back = p->kernel_h * row_bytes - columns,

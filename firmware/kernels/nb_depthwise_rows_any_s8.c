@@ -16,7 +16,9 @@ void nb_depthwise_rows_any(struct nb_depthwise_rows *call) {
         for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
           const int16_t *row = rows + ky * p->dilation_h * p->row_stride + x * p->stride_w;
           const int8_t *tap = taps + ky * p->kernel_w;
-          for (uint32_t kx = 0; kx < p->kernel_w; kx++) sum += row[kx * p->dilation_w] * tap[kx];
+          for (uint32_t kx = 0; kx < p->kernel_w; kx++) {
+            sum += (row[kx * p->dilation_w] >> NB_PLANE_SHIFT) * tap[kx];
+          }
         }
         *output = nb_requantize(&r, c, sum);
       }

@@ -4,23 +4,30 @@
 
 #include "nb_dsp.h"
 
+/* Planes are 256 times as large as what they are made of on cores with DSP instructions. */
+#ifdef NB_DSP
+#define NB_PLANE_SHIFT 8
+#else
+#define NB_PLANE_SHIFT 0
+#endif
+
 /* Output rows of some channels whose padded input lies in planes of int16, one behind another.
- * Read by assembly; the order matters. Strides are in bytes. The first six fields, but for
- * `plane`, are those of the next channel afterwards, and `channels` is 0. */
+ * Read by assembly; the order matters. Strides are in bytes. The first five fields are those of the
+ * next channel afterwards, and `channels` is 0. */
 struct nb_depthwise_rows {
   const int32_t *own; /* see nb_requantization */
   const int8_t *taps;
   uint32_t channels;
   const int16_t *input;
-  uint32_t plane;
   int8_t *output;
-  int32_t round;  /* 2 * zero_point + 1 */
+  uint32_t plane;
+  uint32_t rows;
+  int32_t round;  /* 2 * zero_point + 1; with one rounding the offset */
   uint32_t count; /* output columns */
   uint32_t output_stride;
   uint32_t back; /* from behind the last kernel row to the next four columns, downwards */
   uint32_t row_stride;
   int32_t next; /* from behind the last four columns to the next output row */
-  uint32_t rows;
   const nb_depthwise_conv_params *params; /* for nb_depthwise_rows_any */
 };
 

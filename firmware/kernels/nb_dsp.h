@@ -6,6 +6,12 @@
 
 #ifdef NB_DSP
 
+#define NB_TEXT_OF(x) #x
+#define NB_TEXT(x) NB_TEXT_OF(x) /* of a macro's value, for assembly */
+
+/* Bytes 1 and 3 as halfwords of 256 times their value. */
+#define NB_ODD_BYTES 0xff00ff00u
+
 /* Bytes 0 and 2, sign-extended to halfwords. */
 static inline uint32_t nb_sxtb16(uint32_t x) {
   uint32_t result;

@@ -11,7 +11,7 @@ struct nb_gemm {
   const int32_t *channels;  /* r4: see nb_requantization */
   int8_t *output;           /* r6 */
   uint32_t output_stride;   /* r7 */
-  int32_t zero_point;       /* r8 */
+  int32_t zero_point;       /* r8; with one rounding the offset */
   uint32_t output_stride_3; /* r9: three times the stride */
   const int16_t *wide;      /* r12 */
   uint32_t words;           /* of 4 values; r14: passes through the loop */
@@ -20,10 +20,10 @@ struct nb_gemm {
 #define FRAME "{r4, r6-r9, r12, r14}"
 
 /* r0-r3 sums, r4-r7 pixels, r8-r10 weights, r11 weights, r12 pixels */
-#define MULTIPLY(weight, source)             \
-  "smlad r1, " weight ", r5, " source(1)     \
-  "smlad r2, " weight ", r6, " source(2)     \
-  "smlad r3, " weight ", r7, " source(3)     \
+#define MULTIPLY(weight, source)         \
+  "smlad r1, " weight ", r5, " source(1) \
+  "smlad r2, " weight ", r6, " source(2) \
+  "smlad r3, " weight ", r7, " source(3) \
   "smlad r0, " weight ", r4, r0\n"
 #define PAIR(weight, source) "ldmia r12!, {r4-r7}\n" MULTIPLY(weight, source)
 #define SUM(i) "r" #i "\n"
@@ -31,36 +31,51 @@ struct nb_gemm {
 #define NOTHING ""
 
 /* See nb_requantize_fast; the carry is the last bit that the shift drops: half. */
-#define REQUANTIZE_BY(i, multiplier, shift, zero_point)                      \
-  "smmlar " i ", " i ", " multiplier ", " i "\n"                             \
-  "add " i ", " i ", " i ", asr #31\n"                                       \
-  "asrs " i ", " shift "\n"                                                  \
-  "adc " i ", " zero_point "\n"                                              \
+#define REQUANTIZE_BY(i, multiplier, shift, zero_point) \
+  "smmlar " i ", " i ", " multiplier ", " i "\n"        \
+  "add " i ", " i ", " i ", asr #31\n"                  \
+  "asrs " i ", " shift "\n"                             \
+  "adc " i ", " zero_point "\n"                         \
   "ssat " i ", #8, " i "\n"
-#define REQUANTIZE                                                           \
+#define REQUANTIZE_4                                                            \
   REQUANTIZE_BY("r0", "r10", "r5", "r8") REQUANTIZE_BY("r1", "r10", "r5", "r8") \
   REQUANTIZE_BY("r2", "r10", "r5", "r8") REQUANTIZE_BY("r3", "r10", "r5", "r8")
 
-/* A channel's bias. Carry: the channel before was the last one. */
-#define NEXT_BIAS(channels)              \
-  "ldr r0, [" channels "]\n"             \
+/* Two roundings. A channel's bias; carry: the channel before was the last one. */
+#define TWICE_NEXT(channels) \
+  "ldr r0, [" channels "]\n" \
   "asrs r0, #6\n"
+#define TWICE_AGAIN "bcc 1b\n"
 /* Shift and multiplier of a channel. */
-#define SCALING(shift, channels)                 \
-  "ldrd " shift ", r10, [" channels "], #8\n"    \
+#define TWICE_SCALING(shift, channels)        \
+  "ldrd " shift ", r10, [" channels "], #8\n" \
   "and " shift ", #31\n"
+#define TWICE_4 TWICE_SCALING("r5", "r4") REQUANTIZE_4
+#define TWICE_1(spare) TWICE_SCALING(spare, "r14") REQUANTIZE_BY("r0", "r10", spare, "r6")
+
+/* One rounding: see nb_requantization. */
+#define ONCE_NEXT(channels)  \
+  "ldr r0, [" channels "]\n" \
+  "cmp r0, #0x80000000\n"
+#define ONCE_AGAIN "bne 1b\n"
+#define ROUND_ONCE(i, slope, offset)            \
+  "smmla " i ", " i ", " slope ", " offset "\n" \
+  "ssat " i ", #8, " i ", asr #" NB_TEXT(NB_SINGLE_SHIFT) "\n"
+#define ONCE_4                                                \
+  "ldrd r5, r10, [r4], #8\n"                                  \
+  ROUND_ONCE("r0", "r10", "r8") ROUND_ONCE("r1", "r10", "r8") \
+  ROUND_ONCE("r2", "r10", "r8") ROUND_ONCE("r3", "r10", "r8")
+#define ONCE_1(spare) "ldrd " spare ", r10, [r14], #8\n" ROUND_ONCE("r0", "r10", "r6")
 
 /* The end of an output channel, and behind the last one the end of the function. */
-#define WRITE(requantize, frame_bytes)   \
-  "ldm sp, " FRAME "\n"                  \
-  SCALING("r5", "r4") requantize         \
+#define WRITE(rounding, frame_bytes)     \
+  "ldm sp, " FRAME "\n" rounding##_4     \
   "strb r1, [r6, r7]\n"                  \
   "strb r2, [r6, r7, lsl #1]\n"          \
   "strb r3, [r6, r9]\n"                  \
   "strb r0, [r6], #1\n"                  \
   "stm sp, {r4, r6}\n"                   \
-  NEXT_BIAS("r4")                        \
-  "bcc 1b\n"                             \
+  rounding##_NEXT("r4") rounding##_AGAIN \
   "add sp, #" frame_bytes "\n"           \
   "pop {r4-r11, pc}\n"
 

@@ -3,9 +3,7 @@
  * Weights lie in the pairs that widened pixels have: (k, k+2) (k+1, k+3) for each 4 values of the
  * depth, one pair (k, k+1) for one or two at the end.
  *
- * Those with _relu are for a zero point of -128, and have weights and bias doubled and the
- * multiplier as it is: the high word of a product is then what the reference rounds, SMMLAR adds
- * zero point and half to it, and what is negative becomes -128 whichever way its half is rounded.
+ * One rounding (_single) needs sums 256 times as large: here the weights are, not the pixels.
  */
 #include "nb_gemm_asm.h"
 
@@ -22,45 +20,33 @@
 #define BLOCKS "2:\n" PAIRS_3(SUM) PAIRS_3(SUM) PAIRS_2(SUM) "subs r14, #1\nbne 2b\n"
 #define LAST_2 "ldr r8, [r11], #4\n" PAIR("r8", SUM)
 
-/* r8: (2 * zero_point + 1) << shift >> 1 */
-#define ROUND_RELU(shift) \
-  "mvn r8, #254\n"        \
-  "lsl r8, " shift "\n"   \
-  "asr r8, #1\n"
-#define RELU(i, shift)             \
-  "smmlar " i ", " i ", r10, r8\n" \
-  "asr " i ", " shift "\n"         \
-  "ssat " i ", #8, " i "\n"
-#define REQUANTIZE_RELU \
-  ROUND_RELU("r5") RELU("r0", "r5") RELU("r1", "r5") RELU("r2", "r5") RELU("r3", "r5")
-
 /* Without an output stride it is one pixel. */
-#define OR_ONE(one)      \
-  "ldr r1, [r0, #8]\n"   \
-  "cbnz r1, 8f\n"        \
-  "b.w " #one "\n"       \
+#define OR_ONE(one)    \
+  "ldr r1, [r0, #8]\n" \
+  "cbnz r1, 8f\n"      \
+  "b.w " #one "\n"     \
   "8:\n"
 
 /* The frame is the struct without the weights. */
-#define GEMM(name, entry, first, blocks, last, requantize)                      \
-  __attribute__((naked)) void name(const struct nb_gemm *call) {                \
-    (void)call; /* in r0 */                                                     \
-    __asm__ volatile(                                                           \
-        entry                                                                   \
-        "push {r4-r11, lr}\n"                                                   \
-        "sub sp, #28\n"                                                         \
-        "ldr r11, [r0, #28]\n"                                                  \
-        "ldm r0, " FRAME "\n"                                                   \
-        "subs r14, #1\n"                                                        \
-        "lsrs r14, #2\n" /* blocks of 16 behind the first 4, 8, 12 or 16 */     \
-        "stm sp, " FRAME "\n" NEXT_BIAS("r4")                                   \
-        "1:\n" /* one output channel */                                         \
-        first blocks last WRITE(requantize, "28"));                             \
+#define GEMM(name, entry, first, blocks, last, rounding)                    \
+  __attribute__((naked)) void name(const struct nb_gemm *call) {            \
+    (void)call; /* in r0 */                                                 \
+    __asm__ volatile(                                                       \
+        entry                                                               \
+        "push {r4-r11, lr}\n"                                               \
+        "sub sp, #28\n"                                                     \
+        "ldr r11, [r0, #28]\n"                                              \
+        "ldm r0, " FRAME "\n"                                               \
+        "subs r14, #1\n"                                                    \
+        "lsrs r14, #2\n" /* blocks of 16 behind the first 4, 8, 12 or 16 */ \
+        "stm sp, " FRAME "\n" rounding##_NEXT("r4")                         \
+        "1:\n" /* one output channel */                                     \
+        first blocks last WRITE(rounding, "28"));                           \
   }
 
-#define GEMM_BOTH(name, first, blocks, last)                                              \
-  GEMM(name, OR_ONE(nb_gemm_1_int16), first, blocks, last, REQUANTIZE)                    \
-  GEMM(name##_relu, OR_ONE(nb_gemm_1_int16_relu), first, blocks, last, REQUANTIZE_RELU)
+#define GEMM_BOTH(name, first, blocks, last)                      \
+  GEMM(name, OR_ONE(nb_gemm_1_int16), first, blocks, last, TWICE) \
+  GEMM(name##_single, OR_ONE(nb_gemm_1_int16_single), first, blocks, last, ONCE)
 
 GEMM_BOTH(nb_gemm_4_int16, FIRST_4, NOTHING, NOTHING)
 GEMM_BOTH(nb_gemm_8_int16, FIRST_8, NOTHING, NOTHING)
@@ -81,60 +67,60 @@ GEMM_BOTH(nb_gemm_16_blocks_2_int16, FIRST_16, BLOCKS, LAST_2)
 
 /* One pixel. r0 sum, r1 weights, r2 pixels, r3 fours left, r4-r7 pixels, r8-r10 r12 weights, r11 all
  * pixels, r14 channels; sp: output, zero point, pairs */
-#define FOUR_PAIRS                 \
-  "ldmia r1!, {r8-r10, r12}\n"     \
-  "ldmia r2!, {r4-r7}\n"           \
-  "smlad r0, r8, r4, r0\n"         \
-  "smlad r0, r9, r5, r0\n"         \
-  "smlad r0, r10, r6, r0\n"        \
+#define FOUR_PAIRS             \
+  "ldmia r1!, {r8-r10, r12}\n" \
+  "ldmia r2!, {r4-r7}\n"       \
+  "smlad r0, r8, r4, r0\n"     \
+  "smlad r0, r9, r5, r0\n"     \
+  "smlad r0, r10, r6, r0\n"    \
   "smlad r0, r12, r7, r0\n"
 
-#define GEMM_1(name, requantize)                                                   \
-  __attribute__((naked)) void name(const struct nb_gemm *call) {                   \
+#define GEMM_1(name, rounding)                                                    \
+  __attribute__((naked)) void name(const struct nb_gemm *call) {                  \
     (void)call; /* in r0; `words` are pairs */                                    \
-    __asm__ volatile(                                                              \
-        "push {r4-r11, lr}\n"                                                      \
-        "sub sp, #12\n"                                                            \
-        "ldr r14, [r0], #4\n"                                                      \
-        "ldm r0, {r4-r10}\n" /* output, -, zero point, -, wide, pairs, weights */  \
-        "mov r11, r8\n"                                                            \
-        "mov r1, r10\n"                                                            \
-        "stm sp, {r4, r6, r9}\n" NEXT_BIAS("r14")                                  \
-        "1:\n" /* one output channel */                                            \
-        "mov r2, r11\n"                                                            \
-        "ldr r3, [sp, #8]\n"                                                       \
-        "lsls r12, r3, #31\n" /* one pair more: minus; two more: carry */          \
-        "bcc 2f\n"                                                                 \
-        "ldrd r8, r9, [r1], #8\n"                                                  \
-        "ldrd r4, r5, [r2], #8\n"                                                  \
-        "smlad r0, r8, r4, r0\n"                                                   \
-        "smlad r0, r9, r5, r0\n"                                                   \
-        "2:\n"                                                                     \
-        "bpl 3f\n"                                                                 \
-        "ldr r8, [r1], #4\n"                                                       \
-        "ldr r4, [r2], #4\n"                                                       \
-        "smlad r0, r8, r4, r0\n"                                                   \
-        "3:\n"                                                                     \
-        "lsrs r3, #3\n"                                                            \
-        "bcs 5f\n"                                                                 \
-        "beq 6f\n"                                                                 \
-        "subs r3, #1\n"                                                            \
-        "4:\n" FOUR_PAIRS                                                          \
-        "5:\n" FOUR_PAIRS                                                          \
-        "subs r3, #1\n"                                                            \
-        "bge 4b\n"                                                                 \
-        "6:\n"                                                                     \
-        "ldrd r5, r6, [sp]\n"                                                      \
-        SCALING("r12", "r14") requantize                                           \
-        "strb r0, [r5], #1\n"                                                      \
-        "str r5, [sp]\n" NEXT_BIAS("r14")                                          \
-        "bcc 1b\n"                                                                 \
-        "add sp, #12\n"                                                            \
-        "pop {r4-r11, pc}\n");                                                     \
+    __asm__ volatile(                                                             \
+        "push {r4-r11, lr}\n"                                                     \
+        "sub sp, #12\n"                                                           \
+        "ldr r14, [r0], #4\n"                                                     \
+        "ldm r0, {r4-r10}\n" /* output, -, zero point, -, wide, pairs, weights */ \
+        "mov r11, r8\n"                                                           \
+        "mov r1, r10\n"                                                           \
+        "stm sp, {r4, r6, r9}\n" rounding##_NEXT("r14")                           \
+        "1:\n" /* one output channel */                                           \
+        "mov r2, r11\n"                                                           \
+        "ldr r3, [sp, #8]\n"                                                      \
+        "lsls r12, r3, #31\n" /* one pair more: minus; two more: carry */         \
+        "bcc 2f\n"                                                                \
+        "ldrd r8, r9, [r1], #8\n"                                                 \
+        "ldrd r4, r5, [r2], #8\n"                                                 \
+        "smlad r0, r8, r4, r0\n"                                                  \
+        "smlad r0, r9, r5, r0\n"                                                  \
+        "2:\n"                                                                    \
+        "bpl 3f\n"                                                                \
+        "ldr r8, [r1], #4\n"                                                      \
+        "ldr r4, [r2], #4\n"                                                      \
+        "smlad r0, r8, r4, r0\n"                                                  \
+        "3:\n"                                                                    \
+        "lsrs r3, #3\n"                                                           \
+        "bcs 5f\n"                                                                \
+        "beq 6f\n"                                                                \
+        "subs r3, #1\n"                                                           \
+        "4:\n" FOUR_PAIRS                                                         \
+        "5:\n" FOUR_PAIRS                                                         \
+        "subs r3, #1\n"                                                           \
+        "bge 4b\n"                                                                \
+        "6:\n"                                                                    \
+        "ldrd r5, r6, [sp]\n"                                                     \
+        rounding##_1("r12")                                                       \
+        "strb r0, [r5], #1\n"                                                     \
+        "str r5, [sp]\n" rounding##_NEXT("r14")                                   \
+        rounding##_AGAIN                                                          \
+        "add sp, #12\n"                                                           \
+        "pop {r4-r11, pc}\n");                                                    \
   }
 
-GEMM_1(nb_gemm_1_int16, REQUANTIZE_BY("r0", "r10", "r12", "r6"))
-GEMM_1(nb_gemm_1_int16_relu, ROUND_RELU("r12") RELU("r0", "r12"))
+GEMM_1(nb_gemm_1_int16, TWICE)
+GEMM_1(nb_gemm_1_int16_single, ONCE)
 
 #else
 typedef int nb_gemm_int16_is_empty;

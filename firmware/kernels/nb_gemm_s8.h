@@ -18,6 +18,14 @@
  * to 4) bytes. What lies behind the end of the rows counts as zero. */
 void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t *wide);
 
+/* The same, 256 times as large: what one rounding needs with int8 weights. */
+void nb_gemm_widen_256(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t *wide);
+
+static inline void nb_gemm_widen_for(const nb_requantization *r, const int8_t *rows,
+                                     uint32_t stride, uint32_t depth, int16_t *wide) {
+  (r->fast == NB_FAST_SINGLE ? nb_gemm_widen_256 : nb_gemm_widen)(rows, stride, depth, wide);
+}
+
 /* All output channels of the four pixels in `wide`, saturated to int8; pixel i's go to
  * output + i * pitch. */
 void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,

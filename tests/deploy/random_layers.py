@@ -62,7 +62,27 @@ def any_weight_scales(rng: Rng, channels: int) -> np.ndarray:
     return (base * 10 ** rng.uniform(-1, 1, channels)).astype(np.float32)
 
 
-def convolution(b: Builder, rng: Rng, source: int, *, pointwise: bool = False) -> int:
+def weight_scales(rng: Rng, channels: int, relu: bool) -> np.ndarray:
+    if relu:
+        return (0.01 * rng.uniform(0.5, 2, channels)).astype(np.float32)
+    return any_weight_scales(rng, channels)
+
+
+def output_quantization(
+    rng: Rng, in_scale: float, scales: np.ndarray, taps: int, relu: bool
+) -> tuple[float, int, int]:
+    """(scale, zero point, activation); with ``relu`` like those of a trained net behind ReLU."""
+    if relu:
+        typical = in_scale * float(scales.mean()) * np.sqrt(taps) * 60
+        scale = float(np.float32(typical * rng.uniform(0.2, 2)))
+        return scale, -128, int(rng.choice([1, 3]))
+    scale = any_out_scale(rng, in_scale, float(scales.mean()), taps)
+    return scale, any_zero_point(rng), any_activation(rng)
+
+
+def convolution(
+    b: Builder, rng: Rng, source: int, *, pointwise: bool = False, relu: bool = False
+) -> int:
     """CONV_2D on a tensor; returns its output."""
     _, height, width, depth = b.tensors[source].shape
     padding = int(rng.integers(2))
@@ -81,7 +101,7 @@ def convolution(b: Builder, rng: Rng, source: int, *, pointwise: bool = False) -
     groups = depth if rng.integers(8) == 0 and not pointwise else 1
     channels = -(-channels // groups) * groups
     taps = kernel_h * kernel_w * depth // groups
-    scales = any_weight_scales(rng, channels)
+    scales = weight_scales(rng, channels, relu)
     in_scale = float(b.tensors[source].quantization.scale[0])
     shape = (channels, kernel_h, kernel_w, depth // groups)
     weights = b.tensor(shape, scales, data=any_weights(rng, shape), axis=0)
@@ -89,22 +109,22 @@ def convolution(b: Builder, rng: Rng, source: int, *, pointwise: bool = False) -
     if rng.integers(4):
         bias = any_bias(rng, channels, taps)
         inputs.append(b.tensor((channels,), in_scale * scales, data=bias, dtype=INT32))
-    out_scale = any_out_scale(rng, in_scale, float(scales.mean()), taps)
+    out_scale, zero_point, activation = output_quantization(rng, in_scale, scales, taps, relu)
     out_h, out_w = window_shape(height, width, kernel_h, kernel_w, stride_h, stride_w, padding,
                            dilation_h, dilation_w)  # fmt: skip
-    output = b.tensor((1, out_h, out_w, channels), out_scale, any_zero_point(rng))
+    output = b.tensor((1, out_h, out_w, channels), out_scale, zero_point)
     b.operator("CONV_2D", inputs, [output], "Conv2DOptions", padding=padding, strideH=stride_h,
                strideW=stride_w, dilationHFactor=dilation_h, dilationWFactor=dilation_w,
-               fusedActivationFunction=any_activation(rng))  # fmt: skip
+               fusedActivationFunction=activation)  # fmt: skip
     return output
 
 
-def pointwise(b: Builder, rng: Rng, source: int) -> int:
+def pointwise(b: Builder, rng: Rng, source: int, *, relu: bool = False) -> int:
     """A 1x1 convolution."""
-    return convolution(b, rng, source, pointwise=True)
+    return convolution(b, rng, source, pointwise=True, relu=relu)
 
 
-def depthwise(b: Builder, rng: Rng, source: int) -> int:
+def depthwise(b: Builder, rng: Rng, source: int, *, relu: bool = False) -> int:
     """DEPTHWISE_CONV_2D on a tensor; returns its output."""
     _, height, width, depth = b.tensors[source].shape
     padding = int(rng.integers(2))
@@ -121,7 +141,7 @@ def depthwise(b: Builder, rng: Rng, source: int) -> int:
         padding = 0
     multiplier = int(rng.integers(2, 4)) if rng.integers(5) == 0 else 1
     channels = depth * multiplier
-    scales = any_weight_scales(rng, channels)
+    scales = weight_scales(rng, channels, relu)
     in_scale = float(b.tensors[source].quantization.scale[0])
     shape = (1, kernel_h, kernel_w, channels)
     weights = b.tensor(shape, scales, data=any_weights(rng, shape), axis=3)
@@ -129,14 +149,15 @@ def depthwise(b: Builder, rng: Rng, source: int) -> int:
     if rng.integers(4):
         bias = any_bias(rng, channels, kernel_h * kernel_w)
         inputs.append(b.tensor((channels,), in_scale * scales, data=bias, dtype=INT32))
-    out_scale = any_out_scale(rng, in_scale, float(scales.mean()), kernel_h * kernel_w)
+    taps = kernel_h * kernel_w
+    out_scale, zero_point, activation = output_quantization(rng, in_scale, scales, taps, relu)
     out_h, out_w = window_shape(height, width, kernel_h, kernel_w, stride_h, stride_w, padding,
                            dilation, dilation)  # fmt: skip
-    output = b.tensor((1, out_h, out_w, channels), out_scale, any_zero_point(rng))
+    output = b.tensor((1, out_h, out_w, channels), out_scale, zero_point)
     b.operator("DEPTHWISE_CONV_2D", inputs, [output], "DepthwiseConv2DOptions", padding=padding,
                strideH=stride_h, strideW=stride_w, depthMultiplier=multiplier,
                dilationHFactor=dilation, dilationWFactor=dilation,
-               fusedActivationFunction=any_activation(rng))  # fmt: skip
+               fusedActivationFunction=activation)  # fmt: skip
     return output
 
 
@@ -152,11 +173,11 @@ def window_shape(
     )
 
 
-def fully_connected(b: Builder, rng: Rng, source: int) -> int:
+def fully_connected(b: Builder, rng: Rng, source: int, *, relu: bool = False) -> int:
     """FULLY_CONNECTED on all elements of a tensor; returns its output."""
     depth = int(np.prod(b.tensors[source].shape))
     channels = int(rng.integers(1, 30))
-    scales = any_weight_scales(rng, channels)
+    scales = weight_scales(rng, channels, relu)
     if rng.integers(2):
         scales = scales[:1]
     in_scale = float(b.tensors[source].quantization.scale[0])
@@ -168,12 +189,12 @@ def fully_connected(b: Builder, rng: Rng, source: int) -> int:
         inputs.append(b.tensor((channels,), in_scale * scales, data=bias, dtype=INT32))
     else:
         inputs.append(-1)
-    out_scale = any_out_scale(rng, in_scale, float(scales.mean()), depth)
+    out_scale, zero_point, activation = output_quantization(rng, in_scale, scales, depth, relu)
     if len(scales) == 1:  # TFLM then refuses what rounding the bias' scale could change much
         out_scale = max(out_scale, in_scale * float(scales[0]) * 2.0**-16)
-    output = b.tensor((1, channels), out_scale, any_zero_point(rng))
+    output = b.tensor((1, channels), out_scale, zero_point)
     b.operator("FULLY_CONNECTED", inputs, [output], "FullyConnectedOptions",
-               fusedActivationFunction=any_activation(rng))  # fmt: skip
+               fusedActivationFunction=activation)  # fmt: skip
     return output
 
 

@@ -27,6 +27,15 @@ from random_layers import (
 )
 from tflite_builder import INT32, Builder
 
+
+def behind_relu(b: Builder, rng: Rng, source: int) -> int:
+    """Layers quantized as those of trained nets, with ReLU: their sums are rounded once."""
+    kinds = (convolution, depthwise, pointwise, depthwise)
+    current = kinds[int(rng.integers(4))](b, rng, source, relu=True)
+    current = kinds[int(rng.integers(4))](b, rng, current, relu=True)
+    return fully_connected(b, rng, current, relu=True) if rng.integers(4) == 0 else current
+
+
 SINGLE: dict[str, Callable[[Builder, Rng, int], int]] = {
     "conv_2d": convolution,
     "conv_2d_1x1": pointwise,
@@ -50,6 +59,7 @@ SINGLE: dict[str, Callable[[Builder, Rng, int], int]] = {
     "strided_slice": random_ops.strided_slice,
     "resize": random_ops.resize,
     "concatenation": random_ops.concatenation,
+    "behind_relu": behind_relu,
 }
 
 

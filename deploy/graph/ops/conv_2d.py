@@ -14,7 +14,7 @@ from deploy.graph.numerics import (
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
-from deploy.graph.ops.product import product_requantization
+from deploy.graph.ops.product import in_one_rounding, product_requantization
 from deploy.graph.ops.window import (
     FoldedPad,
     Window,
@@ -103,6 +103,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
     in_q = require_int8(graph, op, source, "input")
     rows = values.reshape(channels, -1)
     requant = product_requantization(graph, op, rows, axis=0)
+    if depth == in_c:
+        requant = in_one_rounding(requant, ended=True)
     inner = kernel_h * kernel_w * depth
     padded = -(-inner // 4) * 4
     packed = np.zeros((channels, padded), np.int8)
@@ -119,7 +121,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
             params={
                 "weights": Constant(packed.reshape(-1), "weights"),
                 "requantization": requant,
-                "gemm": gemm(inner) if requant.fast else "0",
+                "gemm": gemm(inner, requant) if requant.fast else "0",
                 "width": in_w,
                 "in_c": in_c,
                 "out_c": channels,
@@ -137,7 +139,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
         params={
             "weights": Constant(packed.reshape(-1), "weights"),
             "requantization": requant,
-            "gemm": gemm(padded) if requant.fast and not grouped else "0",
+            "gemm": gemm(padded, requant) if requant.fast and not grouped else "0",
             "in_h": in_h, "in_w": in_w, "in_c": in_c,
             "out_h": out_h, "out_w": out_w, "out_c": channels, "pitch": channels,
             "group_c": depth,

@@ -21,7 +21,7 @@ from deploy.graph.numerics import (
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
-from deploy.graph.ops.product import product_requantization
+from deploy.graph.ops.product import in_one_rounding, product_requantization, scaled_sums_fit
 from deploy.graph.ops.window import (
     FoldedPad,
     Window,
@@ -132,6 +132,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
             macs=macs,
             rows=vertical.rows(pad_top),
         )  # fmt: skip
+    requant, function = _inner_loop(weights, a, requant)
     rows_kept, row_stride = _plane(vertical, horizontal, source, target, pad_left)
     scratch = 4 * rows_kept * row_stride * 2  # four planes of int16
     return Layer(
@@ -139,8 +140,8 @@ def lower(graph: Graph, op: Operator) -> Layer:
         kernel="nb_depthwise_conv_s8",
         params_type="nb_depthwise_conv_params",
         params={
-            **params, "rows": rows_kept, "row_stride": row_stride,
-            "function": _inner_loop(weights, a, requant),
+            **params, "requantization": requant, "rows": rows_kept, "row_stride": row_stride,
+            "function": function,
         },
         macs=macs,
         scratch_bytes=scratch,
@@ -167,13 +168,17 @@ def _plane(
     return rows, -(-width // 2) * 2
 
 
-def _inner_loop(weights: Tensor, a: DepthwiseConv2D, requant: Requantization) -> str:
+def _inner_loop(
+    weights: Tensor, a: DepthwiseConv2D, requant: Requantization
+) -> tuple[Requantization, str]:
+    """The inner loop, and the requantization that it needs."""
     _, height, width, _ = weights.shape
     square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
-    if not requant.fast or not square or (a.dilation_h, a.dilation_w) != (1, 1):
-        return PORTABLE_DEPTHWISE
-    relu = "_relu" if requant.zero_point == -128 else ""  # one instruction an output less
-    return inner_loop(f"nb_depthwise_rows_{height}_{a.stride_w}{relu}", PORTABLE_DEPTHWISE)
+    if not square or (a.dilation_h, a.dilation_w) != (1, 1) or not scaled_sums_fit(requant):
+        return requant, PORTABLE_DEPTHWISE
+    requant = in_one_rounding(requant, ended=False)
+    name = f"nb_depthwise_rows_{height}_{a.stride_w}{requant.suffix}"
+    return requant, inner_loop(name, PORTABLE_DEPTHWISE)
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

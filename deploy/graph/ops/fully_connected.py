@@ -14,7 +14,7 @@ from deploy.graph.numerics import (
     require_int8,
 )
 from deploy.graph.ops.bias import read_bias
-from deploy.graph.ops.product import product_requantization
+from deploy.graph.ops.product import in_one_rounding, product_requantization
 from deploy.graph.ops.window import MAX_DIMENSION
 
 OPTIONS = 8
@@ -80,7 +80,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     packed = np.zeros((channels, padded), np.int8)
     packed[:, :depth] = rows
     batch = source.elements // depth
-    requant = product_requantization(graph, op, rows, axis=0)
+    requant = in_one_rounding(product_requantization(graph, op, rows, axis=0), ended=True)
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_fully_connected_s8" if requant.fast else "nb_fully_connected_any_s8",

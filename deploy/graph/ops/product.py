@@ -1,5 +1,7 @@
 """What every sum of products with constant weights ends in."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from deploy.graph.ir import Graph, Operator
@@ -9,8 +11,12 @@ from deploy.graph.numerics import (
     convolution_multipliers,
     requantization,
     require_int8,
+    unpack_channels,
 )
 from deploy.graph.ops.bias import read_bias
+from deploy.graph.single_rounding import SCALE, find_single_rounding
+
+CHANNELS_END = -(2**31)  # NB_CHANNELS_END_SINGLE
 
 
 def product_requantization(
@@ -35,3 +41,30 @@ def product_requantization(
         activation_range(op.attributes.activation, target),
         ended=axis == 0,
     )
+
+
+def in_one_rounding(r: Requantization, *, ended: bool) -> Requantization:
+    """The same function in one rounding on cores with DSP instructions, where that can be.
+
+    Args:
+        ended: with the mark behind the last channel.
+    """
+    if not r.fast or r.zero_point != -128:
+        return r
+    bias, shifts, twice = unpack_channels(r.channels.data)
+    found = find_single_rounding(bias, r.magnitude, twice % 2**32 // 2, shifts, r.maximum)
+    if found is None:
+        return r
+    end = np.array([CHANNELS_END], np.int32)[: int(ended)]
+    table = np.concatenate([found.table.reshape(-1), end])
+    return replace(r, channels=replace(r.channels, dsp=table), offset=found.offset)
+
+
+def scaled_sums_fit(r: Requantization) -> bool:
+    """Whether sums SCALE times as large can be rounded twice in 32 bits."""
+    if not r.fast:
+        return False
+    _, shifts, _ = unpack_channels(r.channels.data)
+    # The rounding and the zero point leave half of the range to the product's high word.
+    rounding = (2 * abs(r.zero_point) + 1) << (shifts + 6)
+    return bool(np.all(SCALE * r.magnitude < 2**31) and np.all(rounding + 64 <= 2**30))

@@ -231,6 +231,16 @@ nb_kernel nb_fully_connected_s8;
 nb_kernel nb_fully_connected_clamped_s8;
 nb_kernel nb_fully_connected_any_s8;
 
+/* output = saturate(offset + input0 * factor[0] + input1 * factor[1] >> NB_WEIGHTED_SUM_SHIFT). The
+ * output may be either input's memory, or start before it. */
+#define NB_WEIGHTED_SUM_SHIFT 22
+typedef struct {
+  uint32_t row; /* elements a row */
+  int32_t factor[2], offset;
+  nb_ring in[2], out;
+} nb_weighted_sum_params;
+nb_kernel nb_weighted_sum_s8;
+
 /* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output
  * may be either input's memory, or start before it. */
 typedef struct {

@@ -9,7 +9,7 @@ from deploy.graph.ops.elementwise import (
     lower_elementwise,
     read_elementwise,
 )
-from deploy.graph.ops.sum import LEFT_SHIFT, arithmetic_of_sum
+from deploy.graph.ops.sum import LEFT_SHIFT, arithmetic_of_sum, lower_weighted_sum
 
 OPTIONS = 11
 NEEDS_OPTIONS = False
@@ -41,7 +41,10 @@ def multipliers(graph: Graph, op: Operator) -> list[tuple[int, int]]:
 
 
 def lower(graph: Graph, op: Operator) -> Layer:
-    """Two tensors of one shape have a kernel of their own; the output may overwrite either."""
+    """Two tensors of one shape have kernels of their own; the output may overwrite either."""
+    weighted = lower_weighted_sum(graph, op, multipliers(graph, op), 1)
+    if weighted is not None:
+        return weighted
     first, second, target = graph.input(op, 0), graph.input(op, 1), graph.output(op)
     constant = first.data is not None or second.data is not None
     if constant or not first.elements == second.elements == target.elements:

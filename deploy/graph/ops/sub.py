@@ -13,7 +13,7 @@ from deploy.graph.ops.elementwise import (
     lower_elementwise,
     read_elementwise,
 )
-from deploy.graph.ops.sum import LEFT_SHIFT, arithmetic_of_sum
+from deploy.graph.ops.sum import LEFT_SHIFT, arithmetic_of_sum, lower_weighted_sum
 
 OPTIONS = 28
 NEEDS_OPTIONS = False
@@ -54,7 +54,9 @@ def _multipliers(graph: Graph, op: Operator) -> list[tuple[int, int]]:
 
 def lower(graph: Graph, op: Operator) -> Layer:
     """The walk that suits the shapes."""
-    arithmetic = arithmetic_of_sum(
-        graph, op, "nb_sub_elements_s8", _multipliers(graph, op), lambda a, b: a - b
-    )
+    multipliers = _multipliers(graph, op)
+    weighted = lower_weighted_sum(graph, op, multipliers, -1)
+    if weighted is not None:
+        return weighted
+    arithmetic = arithmetic_of_sum(graph, op, "nb_sub_elements_s8", multipliers, lambda a, b: a - b)
     return lower_elementwise(graph, op, arithmetic)

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from deploy.graph.fixed_point import (
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
     wrap_int32,
 )
 from deploy.graph.ir import Graph, Operator
+from deploy.graph.layer import Layer, RowWindow
 from deploy.graph.numerics import activation_range, require_int8
 from deploy.graph.ops.elementwise import Arithmetic
+from deploy.graph.ops.weighted_sum import find_weighted_sum
 
 LEFT_SHIFT = 20
 
@@ -49,3 +53,56 @@ def arithmetic_of_sum(
 
     (m0, e0), (m1, e1), (m2, e2) = multipliers
     return Arithmetic(function, (m0, m1, m2), (-e0, -e1, -e2), of)
+
+
+def lower_weighted_sum(
+    graph: Graph, op: Operator, multipliers: list[tuple[int, int]], sign: int
+) -> Layer | None:
+    """The kernel for two tensors of one shape; None where shapes or numbers do not allow it.
+
+    Args:
+        multipliers: as for :func:`arithmetic_of_sum`.
+        sign: of the second operand.
+    """
+    first, second, target = graph.input(op, 0), graph.input(op, 1), graph.output(op)
+    constant = first.data is not None or second.data is not None
+    if constant or not first.elements == second.elements == target.elements:
+        return None
+    quantizations = [require_int8(graph, op, t, "operand") for t in (first, second, target)]
+    if activation_range(op.attributes.activation, quantizations[2]) != (-128, 127):
+        return None
+    zeros = [own.zero_points[0] for own in quantizations]
+    scales = [float(own.scales[0]) for own in quantizations]
+    found = find_weighted_sum(
+        _every_output(zeros, multipliers, sign),
+        (scales[0] / scales[2], sign * scales[1] / scales[2]),
+    )
+    if found is None:
+        return None
+    return Layer(
+        op.index, op.kind, target.name, (first.index, second.index), op.outputs,
+        kernel="nb_weighted_sum_s8",
+        params_type="nb_weighted_sum_params",
+        params={
+            "row": target.elements // target.height,
+            "factor": found.factors,
+            "offset": found.offset,
+        },
+        in_place=(0, 1),
+        rows=RowWindow(),
+    )  # fmt: skip
+
+
+def _every_output(zeros: list[int], multipliers: list[tuple[int, int]], sign: int) -> np.ndarray:
+    """What :func:`arithmetic_of_sum` gives for all pairs of bytes, int64 [256, 256]."""
+
+    def scaled(values: np.ndarray, which: int) -> np.ndarray:
+        multiplier, exponent = multipliers[which]
+        product = (values * multiplier + (1 << 30)) >> 31
+        mask = (1 << -exponent) - 1
+        return (product >> -exponent) + ((product & mask) > (mask >> 1) + (product < 0))
+
+    values = np.arange(-128, 128, dtype=np.int64)
+    first, second = (scaled((values - zeros[i]) << LEFT_SHIFT, i) for i in (0, 1))
+    total = first[:, None] + sign * second[None, :]
+    return np.clip(scaled(total, 2) + zeros[2], -128, 127)

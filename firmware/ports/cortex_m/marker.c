@@ -4,7 +4,7 @@
 #include "nb_cortex_m.h"
 #include "nb_port.h"
 
-uint32_t nb_marks[2]; /* return addresses */
+__attribute__((used)) uint32_t nb_marks[2]; /* return addresses */
 
 __attribute__((naked, noinline)) void nb_mark_begin(void) {
     __asm__ volatile(

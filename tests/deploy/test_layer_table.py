@@ -51,17 +51,17 @@ def test_every_layer_is_counted_and_the_sum_is_the_total(built):
 
 
 def _with_bad_pointer(elf: Path, layer: int, out: Path) -> None:
-    """The firmware with the first word of a layer's parameters, its weights, pointing nowhere."""
+    """The firmware with a layer's input pointing nowhere."""
     data = bytearray(elf.read_bytes())
-    symbol = Elf(elf).symbols[f"params_{layer:03d}"]
+    entry = Elf(elf).symbols["nb_layers"].address + 24 * layer
     table = struct.unpack_from("<IHH", data, 28)[0], *struct.unpack_from("<HH", data, 42)
     for i in range(table[2]):
         kind, offset, address, _, size = struct.unpack_from("<5I", data, table[0] + i * table[1])
-        if kind == 1 and address <= symbol.address < address + size:
-            struct.pack_into("<I", data, offset + symbol.address - address, 0xF0000000)
+        if kind == 1 and address <= entry < address + size:
+            struct.pack_into("<I", data, offset + entry - address + 8, 0xF0000000)
             out.write_bytes(data)
             return
-    raise AssertionError(symbol)
+    raise AssertionError(hex(entry))
 
 
 @pytest.mark.parametrize("number", [8, 9, 15, 20, 22])

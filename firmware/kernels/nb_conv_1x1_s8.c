@@ -5,22 +5,33 @@
 
 static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
                      int8_t *output, void *scratch) {
+  const nb_requantization *r = &p->requantization;
   const uint32_t depth = p->in_c;
   const uint32_t pitch = p->pitch;
-  uint32_t pixel = 0;
-  while (pixel < pixels) {
-    const uint32_t left = pixels - pixel;
-    if (left == 1 || pixels < NB_GEMM_PIXELS) {
-      nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, input + pixel * depth, depth,
-                      scratch, output + pixel * pitch);
-      pixel++;
+  nb_gemm_widen_function *widen = nb_gemm_widen_of(r);
+  struct nb_gemm call;
+  nb_gemm_prepare(&call, p->weights, r, scratch, depth, pitch);
+  const int enough = pixels >= NB_GEMM_PIXELS;
+  while (pixels != 0) {
+    if (pixels == 1 || !enough) {
+      nb_gemm_1_pixel(p->gemm, p->weights, r, input, depth, scratch, output);
+      input += depth;
+      output += pitch;
+      pixels--;
       continue;
     }
-    if (left < NB_GEMM_PIXELS) pixel = pixels - NB_GEMM_PIXELS; /* some are computed again */
-    nb_gemm_widen_for(&p->requantization, input + pixel * depth, depth, depth, scratch);
-    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, depth, pitch,
-                     output + pixel * pitch);
-    pixel += NB_GEMM_PIXELS;
+    if (pixels < NB_GEMM_PIXELS) { /* some are computed again */
+      const uint32_t again = NB_GEMM_PIXELS - pixels;
+      input -= again * depth;
+      output -= again * pitch;
+      pixels = NB_GEMM_PIXELS;
+    }
+    widen(input, depth, depth, scratch);
+    call.output = output;
+    p->gemm(&call);
+    input += NB_GEMM_PIXELS * depth;
+    output += NB_GEMM_PIXELS * pitch;
+    pixels -= NB_GEMM_PIXELS;
   }
 }
 

@@ -37,31 +37,16 @@ static int8_t *fill(int8_t *to, int32_t value, uint32_t count) {
   return to;
 }
 
-/* `span` columns of a patch's row, from column `left` of the input's row on. */
-static int8_t *gather_columns(const nb_conv_params *p, const int8_t *row, int32_t left, int32_t span,
-                              int8_t *to) {
+/* A row of a patch whose columns are dilated or partly beyond the input, from column `left` on. */
+static void gather_columns(const nb_conv_params *p, const int8_t *row, int32_t left, int8_t *to) {
   const int32_t depth = p->in_c;
-  const int32_t before = nb_clamp(-left, 0, span);
-  const int32_t end = nb_clamp(p->in_w - left, before, span);
-  to = fill(to, p->input_zero_point, (uint32_t)(before * depth));
-  to = copy(to, row + (left + before) * depth, (uint32_t)((end - before) * depth));
-  return fill(to, p->input_zero_point, (uint32_t)((span - end) * depth));
-}
-
-/* A patch that may reach beyond the input, or beyond the end of its ring. */
-static void gather_any(const nb_conv_params *p, const int8_t *input, int32_t top, int32_t left,
-                       int8_t *to) {
-  const uint32_t span = p->dilation_w == 1 ? p->kernel_w : 1;
-  for (uint32_t ky = 0; ky < p->kernel_h; ky++) {
-    const int32_t y = top + (int32_t)(ky * p->dilation_h);
-    if (y < 0 || y >= p->in_h) {
-      to = fill(to, p->input_zero_point, (uint32_t)p->kernel_w * p->in_c);
-      continue;
-    }
-    const int8_t *row = input + nb_ring_place(p->in, (uint32_t)y) * p->in_w * p->in_c;
-    for (uint32_t kx = 0; kx < p->kernel_w; kx += span) {
-      to = gather_columns(p, row, left + (int32_t)(kx * p->dilation_w), (int32_t)span, to);
-    }
+  const int32_t span = p->dilation_w == 1 ? p->kernel_w : 1;
+  for (int32_t kx = 0; kx < p->kernel_w; kx += span, left += p->dilation_w) {
+    const int32_t before = nb_clamp(-left, 0, span);
+    const int32_t end = nb_clamp(p->in_w - left, before, span);
+    to = fill(to, p->input_zero_point, (uint32_t)(before * depth));
+    to = copy(to, row + (left + before) * depth, (uint32_t)((end - before) * depth));
+    to = fill(to, p->input_zero_point, (uint32_t)((span - end) * depth));
   }
 }
 
@@ -73,37 +58,39 @@ static uint32_t whole_columns(const nb_conv_params *p, int32_t left) {
 
 void nb_conv_gather(const nb_conv_params *p, const int8_t *input, uint32_t index, uint32_t count,
                     uint32_t bytes, int8_t *patches) {
-  const uint32_t row = (uint32_t)p->in_w * p->in_c;
-  const uint32_t step = p->dilation_h * row;
-  const uint32_t reach = (p->kernel_h - 1u) * p->dilation_h;
-  const int8_t *const end = patches + count * bytes;
-  while (patches != end) {
-    const uint32_t y = index / p->out_w;
-    const int32_t top = (int32_t)(y * p->stride_h) - p->pad_top;
-    const int32_t left = (int32_t)((index - y * p->out_w) * p->stride_w) - p->pad_left;
-    const uint32_t place = nb_ring_place(p->in, (uint32_t)top);
-    uint32_t run = 0;
-    if (top >= 0 && place + reach < p->in.rows && (uint32_t)top + reach < p->in_h) {
-      run = whole_columns(p, left);
-    }
-    if (run == 0) {
-      gather_any(p, input, top, left, patches);
-      patches += bytes;
-      index++;
-      continue;
-    }
-    const int8_t *from = input + place * row + (uint32_t)left * p->in_c;
-    do {
-      const int8_t *source = from;
-      int8_t *to = patches;
-      uint32_t rows = p->kernel_h;
+  const uint32_t segment = (uint32_t)p->kernel_w * p->in_c;
+  const uint32_t step = (uint32_t)p->stride_w * p->in_c;
+  while (count != 0) {
+    const uint32_t out_y = index / p->out_w;
+    const int32_t left = (int32_t)((index - out_y * p->out_w) * p->stride_w) - p->pad_left;
+    const uint32_t whole = whole_columns(p, left);
+    const uint32_t run = whole == 0 ? 1 : whole < count ? whole : count;
+    int32_t y = (int32_t)(out_y * p->stride_h) - p->pad_top;
+    int8_t *first = patches;
+    for (uint32_t ky = p->kernel_h; ky != 0; ky--, y += p->dilation_h, first += segment) {
+      int8_t *to = first;
+      uint32_t pixels = run;
+      if (y < 0 || y >= p->in_h) {
+        do {
+          fill(to, p->input_zero_point, segment);
+          to += bytes;
+        } while (--pixels != 0);
+        continue;
+      }
+      const int8_t *row = input + nb_ring_place(p->in, (uint32_t)y) * p->in_w * p->in_c;
+      if (whole == 0) {
+        gather_columns(p, row, left, to);
+        continue;
+      }
+      row += left * p->in_c;
       do {
-        to = copy(to, source, (uint32_t)p->kernel_w * p->in_c);
-        source += step;
-      } while (--rows != 0);
-      from += (uint32_t)p->stride_w * p->in_c;
-      patches += bytes;
-      index++;
-    } while (--run != 0 && patches != end);
+        copy(to, row, segment);
+        row += step;
+        to += bytes;
+      } while (--pixels != 0);
+    }
+    patches += run * bytes;
+    index += run;
+    count -= run;
   }
 }

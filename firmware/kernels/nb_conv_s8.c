@@ -7,16 +7,20 @@
 /* The output pixels `pixel`..end - 1 of the map, to `output`. */
 static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, const int8_t *input,
                      int8_t *output, void *scratch) {
+  const nb_requantization *r = &p->requantization;
   /* The weights' padding is zero, so the patches' may be anything. */
   const uint32_t row = ((uint32_t)p->kernel_h * p->kernel_w * p->in_c + 3u) & ~3u;
-  const uint32_t pixels = end - pixel;
   const uint32_t pitch = p->pitch;
+  const int enough = end - pixel >= NB_GEMM_PIXELS;
   int8_t *patches = (int8_t *)scratch + 8 * row;
+  nb_gemm_widen_function *widen = nb_gemm_widen_of(r);
+  struct nb_gemm call;
+  nb_gemm_prepare(&call, p->weights, r, scratch, row, pitch);
   while (pixel < end) {
     const uint32_t left = end - pixel;
-    if (left == 1 || pixels < NB_GEMM_PIXELS) {
+    if (left == 1 || !enough) {
       nb_conv_gather(p, input, pixel, 1, row, patches);
-      nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, patches, row, scratch, output);
+      nb_gemm_1_pixel(p->gemm, p->weights, r, patches, row, scratch, output);
       output += pitch;
       pixel++;
       continue;
@@ -26,8 +30,9 @@ static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, cons
       output -= (NB_GEMM_PIXELS - left) * pitch;
     }
     nb_conv_gather(p, input, pixel, NB_GEMM_PIXELS, row, patches);
-    nb_gemm_widen_for(&p->requantization, patches, row, row, scratch);
-    nb_gemm_4_pixels(p->gemm, p->weights, &p->requantization, scratch, row, pitch, output);
+    widen(patches, row, row, scratch);
+    call.output = output;
+    p->gemm(&call);
     output += NB_GEMM_PIXELS * pitch;
     pixel += NB_GEMM_PIXELS;
   }

@@ -12,30 +12,56 @@
 
 static inline int16_t scaled(int32_t value) { return (int16_t)(value * (1 << NB_PLANE_SHIFT)); }
 
-/* Sets `count` columns from `column` on in `rows` rows of every plane to the input's zero point. */
-static void pad(const nb_depthwise_conv_params *p, uint32_t rows, uint32_t column, uint32_t count,
-                int16_t *planes) {
-  for (uint32_t c = 0; c < CHANNELS; c++, planes += (uint32_t)p->rows * p->row_stride) {
-    int16_t *row = planes + column;
-    for (uint32_t y = 0; y < rows; y++, row += p->row_stride) {
-      for (uint32_t x = 0; x < count; x++) row[x] = scaled(p->input_zero_point);
-    }
-  }
+/* Sets `count` values to the input's zero point. */
+static void pad(const nb_depthwise_conv_params *p, int16_t *to, uint32_t count) {
+  const uint32_t value = (uint16_t)scaled(p->input_zero_point) * 0x10001u;
+  for (; count >= 2; count -= 2, to += 2) nb_store_word(to, value);
+  if (count != 0) *to = (int16_t)value;
 }
+
+/* Sets the columns left and right of the image in all rows of all planes. They lie one behind
+ * another, and so do those right of it in a row and left of it in the next; whole words reach into
+ * the image, which is copied later. */
+static void pad_columns(const nb_depthwise_conv_params *p, int16_t *planes) {
+  const uint32_t value = (uint16_t)scaled(p->input_zero_point) * 0x10001u;
+  const uint32_t gap = (uint32_t)p->row_stride - p->in_w;
+  pad(p, planes, p->pad_left);
+  int16_t *right = planes + p->pad_left + p->in_w;
+  for (uint32_t rows = CHANNELS * p->rows - 1; rows != 0; rows--) {
+    int16_t *to = right;
+    for (const int16_t *end = right + gap; to < end; to += 2) nb_store_word(to, value);
+    right += p->row_stride;
+  }
+  pad(p, right, gap - p->pad_left);
+}
+
+#ifdef NB_DSP
+static nb_depthwise_copy copy_of(const nb_depthwise_conv_params *p) {
+  return (nb_depthwise_copy){.input = 0,
+                             .output = 0,
+                             .rows = 0,
+                             .stride = p->in_c,
+                             .width = p->in_w,
+                             .plane = 2u * p->rows * p->row_stride,
+                             .row_step = 2u * p->row_stride - 2u * p->in_w};
+}
+#endif
 
 /* Copies `rows` rows that follow one another, of `count` channels. */
 static void copy_rows(const nb_depthwise_conv_params *p, const int8_t *input, uint32_t rows,
                       uint32_t count, int16_t *output) {
-  const uint32_t plane = (uint32_t)p->rows * p->row_stride;
 #ifdef NB_DSP
   /* Fewer than four channels are the last ones of more: read from those before them, too. */
   if (p->in_c >= CHANNELS) {
-    const nb_depthwise_copy copy = {input - (CHANNELS - count), p->in_c, p->in_w, output,
-                                    2 * plane, rows, 2u * p->row_stride - 2u * p->in_w};
+    nb_depthwise_copy copy = copy_of(p);
+    copy.input = input - (CHANNELS - count);
+    copy.output = output;
+    copy.rows = rows;
     nb_depthwise_copy_rows(&copy);
     return;
   }
 #endif
+  const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   output += (CHANNELS - count) * plane;
   for (uint32_t y = 0; y < rows; y++, output += p->row_stride) {
     for (uint32_t x = 0; x < p->in_w; x++, input += p->in_c) {
@@ -44,25 +70,49 @@ static void copy_rows(const nb_depthwise_conv_params *p, const int8_t *input, ui
   }
 }
 
+/* Rows of the input that follow one another, and where they go in the first plane. */
+struct piece {
+  const int8_t *input;
+  uint32_t rows;
+  int16_t *row;
+};
+
+/* Finds the next piece of the padded input rows y..end - 1, which go to `row`; moves both on. Rows
+ * of padding that come before it are filled in unless they are there already. Without `rows` there
+ * is none. */
+static struct piece next_piece(const nb_depthwise_conv_params *p, const int8_t *input, int32_t *y,
+                               int32_t end, int padded, int16_t **row) {
+  const int32_t bottom = end < p->in_h ? end : p->in_h;
+  struct piece found = {input, 0, *row};
+  while (*y < end && found.rows == 0) {
+    uint32_t rows;
+    if (*y < 0 || *y >= bottom) {
+      rows = (uint32_t)((*y < 0 && end > 0 ? 0 : end) - *y);
+      const uint32_t plane = (uint32_t)p->rows * p->row_stride;
+      for (uint32_t c = 0; c < CHANNELS && !padded; c++) {
+        pad(p, *row + c * plane, rows * p->row_stride);
+      }
+    } else {
+      rows = nb_ring_run(p->in, (uint32_t)*y, (uint32_t)bottom);
+      found.input += nb_ring_place(p->in, (uint32_t)*y) * p->in_w * p->in_c;
+      found.rows = rows;
+      found.row = *row + p->pad_left;
+    }
+    *y += (int32_t)rows;
+    *row += rows * p->row_stride;
+  }
+  return found;
+}
+
 /* Copies the input rows y..end - 1, or padding unless it is there already, of `count` channels into
  * the planes, from `row` of the first plane on. Apart, so that the inner loop's stack is not on top
  * of its own. */
 __attribute__((noinline)) static void fill(const nb_depthwise_conv_params *p, const int8_t *input,
                                            int32_t y, int32_t end, uint32_t count, int padded,
                                            int16_t *row) {
-  const int32_t bottom = end < p->in_h ? end : p->in_h;
   while (y < end) {
-    uint32_t rows;
-    if (y < 0 || y >= bottom) {
-      rows = (uint32_t)((y < 0 && end > 0 ? 0 : end) - y);
-      if (!padded) pad(p, rows, 0, p->row_stride, row);
-    } else {
-      rows = nb_ring_run(p->in, (uint32_t)y, (uint32_t)bottom);
-      copy_rows(p, input + nb_ring_place(p->in, (uint32_t)y) * p->in_w * p->in_c, rows, count,
-                row + p->pad_left);
-    }
-    y += (int32_t)rows;
-    row += rows * p->row_stride;
+    const struct piece found = next_piece(p, input, &y, end, padded, &row);
+    if (found.rows != 0) copy_rows(p, found.input, found.rows, count, found.row);
   }
 }
 
@@ -71,38 +121,19 @@ static void move_up(int16_t *plane, uint32_t from, uint32_t count) {
   for (uint32_t i = 0; i < count; i += 2) nb_store_word(plane + i, nb_load_word(plane + from + i));
 }
 
-void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
-  const nb_depthwise_conv_params *p = layer->params;
-  const int8_t *input = layer->input;
-  int8_t *output = layer->output;
-  void *scratch = layer->scratch;
-  int16_t *planes = scratch;
+/* Bands of output rows, four channels after four: each channel's planes slide over the input. */
+static void in_bands(const nb_depthwise_conv_params *p, const int8_t *input, uint32_t first,
+                     uint32_t last, uint32_t most, int16_t *planes, int8_t *output,
+                     struct nb_depthwise_rows *call) {
   const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
-  const uint32_t most = (p->rows - extent) / p->stride_h + 1; /* output rows in a band */
   const uint32_t row = (uint32_t)p->out_w * p->pitch;
-  const nb_requantization *r = &p->requantization;
-  const uint32_t columns = 2u * 4u * p->stride_w;
-  const uint32_t row_bytes = 2u * p->row_stride;
-  struct nb_depthwise_rows call = {
-      .plane = 2 * plane,
-      .round = r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET + r->zero_point : 2 * r->zero_point + 1,
-      .count = p->out_w,
-      .output_stride = p->pitch,
-      .back = p->kernel_h * row_bytes - columns,
-      .row_stride = row_bytes,
-      .next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns),
-      .params = p,
-  };
-  /* Columns left and right of the image keep this value. */
-  const uint32_t right = (uint32_t)p->pad_left + p->in_w;
-  const uint32_t needed =
-      (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
-  pad(p, p->rows, 0, p->pad_left, planes);
-  if (needed > right) pad(p, p->rows, right, needed - right, planes);
   for (uint32_t channel = 0; channel < p->in_c; channel += CHANNELS) {
     const uint32_t left = p->in_c - channel;
     const uint32_t count = left < CHANNELS ? left : CHANNELS;
+    const int32_t *own = call->own;
+    const int8_t *taps = call->taps;
+    int16_t *first_plane = planes + (CHANNELS - count) * plane;
     uint32_t next = first * p->stride_h; /* the padded row to copy next */
     for (uint32_t y = first, band; y < last; y += band) {
       const uint32_t top = y * p->stride_h; /* the padded row at the top of the planes */
@@ -115,13 +146,13 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
       next = end;
       for (uint32_t done = 0, run; done < band; done += run) {
         run = nb_ring_run(p->out, y + done, y + band);
-        call.own = r->channels + channel * nb_channel_words(r);
-        call.taps = p->weights + channel * p->kernel_h * p->kernel_w;
-        call.channels = count;
-        call.input = planes + (CHANNELS - count) * plane + done * p->stride_h * p->row_stride;
-        call.output = output + nb_ring_place(p->out, y + done) * row + channel;
-        call.rows = run;
-        p->function(&call);
+        call->own = own;
+        call->taps = taps;
+        call->channels = count;
+        call->input = first_plane + done * p->stride_h * p->row_stride;
+        call->output = output + nb_ring_place(p->out, y + done) * row + channel;
+        call->rows = run;
+        p->function(call);
       }
       const uint32_t passed = band * p->stride_h;
       const uint32_t keep = next - top > passed ? next - top - passed : 0;
@@ -130,4 +161,101 @@ void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) 
       }
     }
   }
+}
+
+#ifdef NB_DSP
+/* The same where the planes hold all rows: what is copied and computed is found once for all
+ * channels. A ring of the input or the output is met at its end once at most. */
+static void in_one_band(const nb_depthwise_conv_params *p, const int8_t *input, uint32_t first,
+                        uint32_t last, int16_t *planes, int8_t *output,
+                        struct nb_depthwise_rows *call) {
+  const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
+  struct piece pieces[2];
+  uint32_t count = 0;
+  int32_t y = (int32_t)(first * p->stride_h) - p->pad_top;
+  const int32_t end = y + (int32_t)((last - first - 1) * p->stride_h + extent);
+  for (int16_t *row = planes; y < end;) {
+    const struct piece found = next_piece(p, input, &y, end, 0, &row);
+    if (found.rows != 0) pieces[count++] = found;
+  }
+  const uint32_t run = nb_ring_run(p->out, first, last);
+  const uint32_t rest = last - first - run;
+  int8_t *behind = output; /* the end of the output's ring */
+  output += nb_ring_place(p->out, first) * p->out_w * p->pitch;
+  int16_t *middle = planes + run * p->stride_h * p->row_stride;
+  nb_depthwise_copy copy = copy_of(p);
+  uint32_t channels = CHANNELS;
+  for (uint32_t left = p->in_c; left != 0; left -= channels) {
+    if (left < CHANNELS) { /* those before them are copied again */
+      const uint32_t again = CHANNELS - left;
+      channels = left;
+      for (uint32_t i = 0; i < count; i++) pieces[i].input -= again;
+      planes += again * p->rows * p->row_stride;
+      middle += again * p->rows * p->row_stride;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+      copy.input = pieces[i].input;
+      copy.rows = pieces[i].rows;
+      copy.output = pieces[i].row;
+      pieces[i].input += CHANNELS;
+      nb_depthwise_copy_rows(&copy);
+    }
+    const int32_t *own = call->own;
+    const int8_t *taps = call->taps;
+    call->channels = channels;
+    call->input = planes;
+    call->output = output;
+    call->rows = run;
+    p->function(call);
+    output += CHANNELS;
+    if (rest == 0) continue;
+    call->own = own;
+    call->taps = taps;
+    call->channels = channels;
+    call->input = middle;
+    call->output = behind;
+    call->rows = rest;
+    p->function(call);
+    behind += CHANNELS;
+  }
+}
+#endif
+
+void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_depthwise_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  void *scratch = layer->scratch;
+  int16_t *planes = scratch;
+  const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
+  const uint32_t most = (p->rows - extent) / p->stride_h + 1; /* output rows in a band */
+  const nb_requantization *r = &p->requantization;
+  const uint32_t columns = 2u * 4u * p->stride_w;
+  const uint32_t row_bytes = 2u * p->row_stride;
+  struct nb_depthwise_rows call = {
+      .own = r->channels,
+      .taps = p->weights,
+      .channels = 0, /* this and other zeros are set later; left out, memset would be called */
+      .input = 0,
+      .output = 0,
+      .rows = 0,
+      .plane = p->rows * row_bytes,
+      .round = r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET + r->zero_point : 2 * r->zero_point + 1,
+      .count = p->out_w,
+      .output_stride = p->pitch,
+      .back = p->kernel_h * row_bytes - columns,
+      .row_stride = row_bytes,
+      .next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns),
+      .params = p,
+  };
+  const uint32_t needed =
+      (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
+  if (needed > p->in_w) pad_columns(p, planes);
+#ifdef NB_DSP
+  if (last - first <= most && p->in_c >= CHANNELS) {
+    in_one_band(p, input, first, last, planes, output, &call);
+    return;
+  }
+#endif
+  in_bands(p, input, first, last, most, planes, output, &call);
 }

@@ -6,7 +6,8 @@ void nb_depthwise_rows_any(struct nb_depthwise_rows *call) {
   const uint32_t plane = call->plane / sizeof(int16_t);
   nb_requantization r = p->requantization;
   r.channels = call->own;
-  for (uint32_t c = 0; c < call->channels; c++) {
+  const uint32_t channels = call->channels;
+  for (uint32_t c = 0; c < channels; c++) {
     const int8_t *taps = call->taps + c * p->kernel_h * p->kernel_w;
     const int16_t *rows = call->input + c * plane;
     int8_t *output = call->output + c;
@@ -24,4 +25,6 @@ void nb_depthwise_rows_any(struct nb_depthwise_rows *call) {
       }
     }
   }
+  call->own += channels * nb_channel_words(&r);
+  call->taps += channels * p->kernel_h * p->kernel_w;
 }

@@ -12,8 +12,9 @@
 #endif
 
 /* Output rows of some channels whose padded input lies in planes of int16, one behind another.
- * Read by assembly; the order matters. Strides are in bytes. The first five fields are those of the
- * next channel afterwards, and `channels` is 0. */
+ * Read by assembly; the order matters. Strides are in bytes. `own` and `taps` are those of the
+ * channel behind them afterwards; so are the other three of the first five fields where assembly
+ * wrote them, and `channels` is 0. */
 struct nb_depthwise_rows {
   const int32_t *own; /* see nb_requantization */
   const int8_t *taps;

@@ -6,17 +6,6 @@
 
 #ifdef NB_DSP
 
-/* Read by assembly; the order matters. */
-struct nb_gemm {
-  const int32_t *channels;  /* r4: see nb_requantization */
-  int8_t *output;           /* r6 */
-  uint32_t output_stride;   /* r7 */
-  int32_t zero_point;       /* r8; with one rounding the offset */
-  uint32_t output_stride_3; /* r9: three times the stride */
-  const int16_t *wide;      /* r12 */
-  uint32_t words;           /* of 4 values; r14: passes through the loop */
-  const void *weights;      /* r11 */
-};
 #define FRAME "{r4, r6-r9, r12, r14}"
 
 /* r0-r3 sums, r4-r7 pixels, r8-r10 weights, r11 weights, r12 pixels */

@@ -69,11 +69,15 @@ static int32_t zero_point(const nb_requantization *r) {
   return r->zero_point + (r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET : 0);
 }
 
-void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                      const int16_t *wide, uint32_t depth, uint32_t pitch, int8_t *output) {
-  const struct nb_gemm call = {r->channels, output, pitch,           zero_point(r),
-                               3 * pitch,   wide,   (depth + 1) / 4, weights};
-  gemm(&call);
+void nb_gemm_prepare(struct nb_gemm *call, const void *weights, const nb_requantization *r,
+                     const int16_t *wide, uint32_t depth, uint32_t pitch) {
+  call->channels = r->channels;
+  call->output_stride = pitch;
+  call->zero_point = zero_point(r);
+  call->output_stride_3 = 3 * pitch;
+  call->wide = wide;
+  call->words = (depth + 1) / 4;
+  call->weights = weights;
 }
 
 /* The last 1 to 3 values of a row are read with those before them, and shifted down. One or two

@@ -21,15 +21,29 @@ void nb_gemm_widen(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t 
 /* The same, 256 times as large: what one rounding needs with int8 weights. */
 void nb_gemm_widen_256(const int8_t *rows, uint32_t stride, uint32_t depth, int16_t *wide);
 
-static inline void nb_gemm_widen_for(const nb_requantization *r, const int8_t *rows,
-                                     uint32_t stride, uint32_t depth, int16_t *wide) {
-  (r->fast == NB_FAST_SINGLE ? nb_gemm_widen_256 : nb_gemm_widen)(rows, stride, depth, wide);
+typedef void nb_gemm_widen_function(const int8_t *rows, uint32_t stride, uint32_t depth,
+                                    int16_t *wide);
+static inline nb_gemm_widen_function *nb_gemm_widen_of(const nb_requantization *r) {
+  return r->fast == NB_FAST_SINGLE ? nb_gemm_widen_256 : nb_gemm_widen;
 }
 
-/* All output channels of the four pixels in `wide`, saturated to int8; pixel i's go to
- * output + i * pitch. */
-void nb_gemm_4_pixels(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
-                      const int16_t *wide, uint32_t depth, uint32_t pitch, int8_t *output);
+/* Read by assembly; the order matters. */
+struct nb_gemm {
+  const int32_t *channels;  /* r4: see nb_requantization */
+  int8_t *output;           /* r6 */
+  uint32_t output_stride;   /* r7 */
+  int32_t zero_point;       /* r8; with one rounding the offset */
+  uint32_t output_stride_3; /* r9: three times the stride */
+  const int16_t *wide;      /* r12 */
+  uint32_t words;           /* of 4 values; r14: passes through the loop */
+  const void *weights;      /* r11 */
+};
+
+/* For products of the four pixels in `wide`, `depth` values each. All output channels of them are
+ * made by nb_gemm_function, saturated to int8; pixel i's go to output + i * pitch. The caller sets
+ * `output`. */
+void nb_gemm_prepare(struct nb_gemm *call, const void *weights, const nb_requantization *r,
+                     const int16_t *wide, uint32_t depth, uint32_t pitch);
 
 /* All output channels of one pixel in `row`, saturated to int8; `wide` has room for 2 * depth
  * rounded up to 4 bytes. `gemm` matters only to int16 weights. */

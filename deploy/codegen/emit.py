@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy.codegen.plan import Plan, PlannedLayer
 from deploy.graph.layer import Constant, Layer, Requantization, inner_loop
-from deploy.schedule import Flow, Ring, Schedule, plane_rows, stream_layers
+from deploy.schedule import Flow, Ring, Schedule, plane_rows, restart_of_input, stream_layers
 
 VALUES_A_LINE = 24
 
@@ -153,7 +153,11 @@ def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
         "layers": entries,
         "pushed_layers": max((s.last for s in streams if s.pushed), default=0),
         "streams": [
-            {"layers": stream_layers(flow, segment), "planned": planned}
+            {
+                "layers": (layers := stream_layers(flow, segment)),
+                "restart": restart_of_input(layers),
+                "planned": planned,
+            }
             for segment, planned in zip(streams, plan.streams, strict=True)
         ],
         "row_bytes": plan.input.bytes // flow.graph.tensors[plan.input.index].height,

@@ -3,7 +3,7 @@
 from deploy.schedule.flow import Flow, Piece
 from deploy.schedule.occupancy import Ring, plane_rows, scratch_bytes
 from deploy.schedule.planner import INPUTS, SCHEDULES, Schedule, plan_schedule
-from deploy.schedule.stream import Segment, stream_layers
+from deploy.schedule.stream import Segment, restart_of_input, stream_layers
 
 __all__ = [
     "INPUTS",
@@ -15,6 +15,7 @@ __all__ = [
     "Segment",
     "plan_schedule",
     "plane_rows",
+    "restart_of_input",
     "scratch_bytes",
     "stream_layers",
 ]

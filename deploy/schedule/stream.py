@@ -114,6 +114,11 @@ def stream_layers(flow: Flow, segment: Segment) -> list[StreamLayer]:
     return found
 
 
+def restart_of_input(layers: list[StreamLayer]) -> int:
+    """1 + the last of a stream's layers that reads its input: see nb_stream."""
+    return max(number for number, layer in enumerate(layers, 1) if 0 in layer.sources)
+
+
 def stream_steps(flow: Flow, segment: Segment) -> list[Step]:
     """The steps of a segment in the order in which nb_rows_run takes them.
 
@@ -137,7 +142,7 @@ def stream_steps(flow: Flow, segment: Segment) -> list[Step]:
 
 def _run(layers: list[StreamLayer], done: list[int], steps: list[Step]) -> None:
     """nb_rows_run, line by line."""
-    i = len(layers)
+    i = restart_of_input(layers)
     while i != 0:
         layer = layers[i - 1]
         first = done[i]

@@ -19,7 +19,7 @@ extern "C" {
 /* What the layers of a stream need beside nb_layer. */
 typedef struct {
   uint16_t input_height; /* rows */
-  int16_t reach;         /* input rows that output row 0 needs; each further one needs stride more */
+  int16_t reach;         /* input rows that n output rows need, less n times the stride */
   uint8_t stride;        /* input rows */
   uint8_t batch;         /* output rows a call, but for the last one */
   uint8_t sources[2];    /* entries of `done` that count the input rows */
@@ -29,7 +29,8 @@ typedef struct {
 typedef struct {
   const nb_rows_layer *layers;
   uint16_t *done; /* [0] counts the rows of the stream's input, [1 + i] those that layer i has made */
-  uint32_t count; /* layers */
+  uint16_t count;   /* layers */
+  uint16_t restart; /* 1 + the last layer that reads the stream's input */
 } nb_stream;
 
 #define NB_ROWS_ALL 65535u

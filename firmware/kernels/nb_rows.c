@@ -31,21 +31,18 @@ void nb_rows_copy(void *to, const void *row, uint32_t bytes) {
 
 void nb_rows_run(const nb_layer *layers, const nb_stream *stream) {
   uint16_t *done = stream->done;
-  /* No layer from `i` on can go on: only those that read what a layer has made become able to. */
-  for (uint32_t i = stream->count; i != 0;) {
-    const nb_rows_layer *rows = &stream->layers[i - 1];
-    const uint32_t height = layers[i - 1].height;
-    const uint32_t first = done[i];
-    uint32_t last = first + rows->batch;
-    if (last > height) last = height;
-    int32_t needed = (int32_t)((last - 1) * rows->stride) + rows->reach;
+  /* No layer from `i` on can go on: only those that read what has been made become able to. */
+  for (uint32_t i = stream->restart; i-- != 0;) {
+    const nb_rows_layer *rows = &stream->layers[i];
+    const uint32_t first = done[1 + i];
+    uint32_t last = layers[i].height;
+    if (first == last) continue;
+    if (first + rows->batch < last) last = first + rows->batch;
+    int32_t needed = (int32_t)(last * rows->stride) + rows->reach;
     if (needed > rows->input_height) needed = rows->input_height;
-    if (first == last || done[rows->sources[0]] < needed || done[rows->sources[1]] < needed) {
-      i--;
-      continue;
-    }
-    nb_layer_run(&layers[i - 1], first, last);
-    done[i] = (uint16_t)last;
+    if (done[rows->sources[0]] < needed || done[rows->sources[1]] < needed) continue;
+    nb_layer_run(&layers[i], first, last);
+    done[1 + i] = (uint16_t)last;
     i = rows->restart;
   }
 }

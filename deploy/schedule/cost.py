@@ -6,17 +6,16 @@ what the emulator says.
 
 from deploy.graph.layer import Layer
 from deploy.schedule.flow import Flow
-from deploy.schedule.stream import BAND
 
 CALL = 75  # around one call of a layer for some rows
-MAC = 0.88  # of the inner loops
-OUTPUT = 8  # to requantize and store an element
+MAC = 0.86  # of the inner loops
+OUTPUT = 6.5  # to requantize and store an element
 ADD = 21  # an element
-COPY = 1.75  # to widen an element for the depthwise kernel
-MOVE = 1.2  # to move a widened element to the top of its plane
-CHANNEL = 45  # to set up the depthwise inner loop for some rows of a channel
-PADDING = 60  # to pad a row of the planes
-ROW = 20  # around an output row of a channel
+COPY = 1.7  # to widen an element for the depthwise kernel
+CHANNEL = 30  # to set up the depthwise inner loop for some rows of a channel,
+TAP = 3.6  # with each of its taps
+PLANES = 400  # to set up a depthwise convolution
+ROW = 15  # around an output row of a channel
 
 
 def total_instructions(flow: Flow) -> float:
@@ -38,23 +37,23 @@ def _is_depthwise(layer: Layer) -> bool:
 
 
 def _depthwise(flow: Flow, number: int, batch: int | None) -> float:
-    """What a depthwise convolution takes to copy rows and to set up its inner loop."""
+    """What a depthwise convolution takes to copy rows and to set up its inner loop.
+
+    Without ``batch`` it is one band of all rows: what it takes where memory is free.
+    """
     layer = flow.layers[number]
     source, target = flow.graph.tensors[layer.inputs[0]], flow.graph.tensors[layer.outputs[0]]
     window = layer.rows
     assert window is not None
     channels, taps = int(str(layer.params["in_c"])), int(str(layer.params["kernel_h"])) ** 2
     overlap = max(0, window.extent - window.stride)
-    bands = -(-target.height // (batch or BAND))
+    bands = -(-target.height // (batch or target.height))
     again = (bands - 1) * overlap * (source.bytes // source.height)
-    setting_up = channels * (CHANNEL + 2.4 * taps)
-    common = COPY * source.bytes + ROW * channels * target.height
-    if batch is None:
-        return common + MOVE * again + bands * setting_up
-    rows = (batch - 1) * window.stride + window.extent
+    rows = ((batch or target.height) - 1) * window.stride + window.extent
     # Where the output is written over the ring of the input, a call may meet the ring's end.
-    calls = bands * (1 + (batch - 1) / rows if window.stride == 1 else 1)
-    return common + COPY * again + calls * setting_up + PADDING * bands * rows
+    split = 1 + ((batch or 1) - 1) / rows if window.stride == 1 else 1.0
+    setting_up = PLANES * bands + channels * (CHANNEL + TAP * taps) * bands * split
+    return COPY * (source.bytes + again) + ROW * channels * target.height + setting_up
 
 
 def extra_instructions(flow: Flow, number: int, batch: int) -> float:

@@ -10,41 +10,36 @@
 #error "NB_TARGET_NAME: the build gives the target's name as a string"
 #endif
 
-static void nb_next_pair(const char *key, uint32_t value) {
-    nb_put_text(",");
-    nb_put_pair(key, value);
-}
-
 static void nb_next_string(const char *key, const char *value) {
-    nb_put_text(",");
+    nb_port_write(',');
     nb_put_key(key);
     nb_put_json_string(value);
 }
 
 static void nb_put_tensors(const char *key, const nb_tensor_info *infos, uint32_t count) {
-    nb_put_text(",");
+    nb_port_write(',');
     nb_put_key(key);
     for (uint32_t i = 0; i < count; i++) {
         const nb_tensor_info *info = &infos[i];
         nb_put_text(i == 0U ? "[{" : ",{");
         nb_put_key("name");
         nb_put_json_string(info->name);
-        nb_put_text(",");
+        nb_port_write(',');
         nb_put_key("shape");
-        nb_put_text("[");
+        nb_port_write('[');
         for (int32_t j = 0; j < info->rank; j++) {
             nb_put_text(j == 0 ? "" : ",");
             nb_put_unsigned((uint32_t)info->shape[j]);
         }
-        nb_put_text("]");
+        nb_port_write(']');
         nb_next_pair("bytes", info->bytes);
-        nb_put_text("}");
+        nb_port_write('}');
     }
-    nb_put_text("]");
+    nb_port_write(']');
 }
 
 void nb_put_banner(void) {
-    nb_put_text("{");
+    nb_port_write('{');
     nb_put_pair("netbooster", 1);
     nb_next_string("model", nb_model.name);
     nb_next_string("sha256", nb_model.sha256);
@@ -91,9 +86,9 @@ void nb_command_firmware(void) {
     }
     nb_put_text("m-firmware-{");
     nb_put_pair("bytes", bytes);
-    nb_put_text(",");
+    nb_port_write(',');
     nb_put_key("crc32");
-    nb_put_text("\"");
+    nb_port_write('"');
     nb_put_hex(~crc, 8);
     nb_put_line("\"}");
 }

@@ -10,9 +10,7 @@
 #define NB_MOST_RUNS 65535U /* of one `infer`: a garbled count must not keep the device away */
 
 void nb_put_timestamp(void) {
-    nb_put_text("m-lap-us-");
-    nb_put_unsigned(nb_port_microseconds());
-    nb_put_line("");
+    nb_put_count("m-lap-us-", nb_port_microseconds());
 }
 
 static void nb_put_results(void) {
@@ -26,7 +24,7 @@ static void nb_put_results(void) {
             float value = (float)(code - info->zero_point) * info->scale * 1000.0F;
             float limited = value > 2.0e9F ? 2.0e9F : value < -2.0e9F ? -2.0e9F : value;
             if (i + j > 0U) {
-                nb_put_text(",");
+                nb_port_write(',');
             }
             nb_put_thousandths((int32_t)(limited < 0.0F ? limited - 0.5F : limited + 0.5F));
         }
@@ -103,9 +101,7 @@ static void nb_time_inferences(uint32_t count) {
     uint64_t ticks = 0;
     int overflow = 0;
     int stopped = 0;
-    nb_put_text("m-infer-start-");
-    nb_put_unsigned(count);
-    nb_put_line("");
+    nb_put_count("m-infer-start-", count);
     nb_put_timestamp();
     for (uint32_t i = 0; i < count; i++) {
         uint32_t lap = nb_infer_once();
@@ -114,15 +110,13 @@ static void nb_time_inferences(uint32_t count) {
         ticks += lap;
     }
     nb_put_timestamp();
-    nb_put_text("m-lap-ticks-");
     if (overflow != 0) {
-        nb_put_text("overflow");
+        nb_put_line("m-lap-ticks-overflow");
     } else if (stopped != 0) {
-        nb_put_text("stopped"); /* no zero: that would read as a time */
+        nb_put_line("m-lap-ticks-stopped"); /* no zero: that would read as a time */
     } else {
-        nb_put_unsigned(ticks);
+        nb_put_count("m-lap-ticks-", ticks);
     }
-    nb_put_line("");
     nb_put_line("m-infer-done");
 }
 
@@ -144,9 +138,7 @@ void nb_command_infer(const char *arguments) {
     uint32_t fingerprint = nb_input_fingerprint();
     nb_state.runs = 0;
     nb_state.output_ready = 0;
-    nb_put_text("m-warmup-start-");
-    nb_put_unsigned(warm_up);
-    nb_put_line("");
+    nb_put_count("m-warmup-start-", warm_up);
     for (uint32_t i = 0; i < warm_up; i++) {
         nb_model_invoke();
         nb_state.runs++;

@@ -80,7 +80,7 @@ void nb_command_db_print(void) {
         if (i % NB_PRINT_COLUMNS == NB_PRINT_COLUMNS - 1U || i + 1U == total) {
             nb_put_line("");
         } else {
-            nb_put_text("-");
+            nb_port_write('-');
         }
     }
 }
@@ -99,7 +99,7 @@ int nb_stream_db(int byte) {
     const char *error = 0;
     int high = -1;
     if (nb_state.expected == 0U) {
-        error = "db: announce the input with db load N first";
+        error = "announce the input with db load N first";
     }
     while (error == 0) {
         int digit = nb_hex_digit(byte);
@@ -110,14 +110,14 @@ int nb_stream_db(int byte) {
             if (high < 0) {
                 break;
             }
-            error = "db: odd number of hex digits; start again with db load N";
+            error = "odd number of hex digits";
         } else if (digit < 0) {
-            error = "db: not a hex digit; start again with db load N";
+            error = "not a hex digit";
         } else if (high < 0) {
             high = digit;
             byte = nb_port_read();
         } else if (nb_state.received == nb_state.expected) {
-            error = "db: more bytes than announced; start again with db load N";
+            error = "more bytes than announced";
         } else {
             *nb_input_byte(nb_state.received) = (uint8_t)(high * 16 + digit);
             nb_state.received++;
@@ -130,9 +130,11 @@ int nb_stream_db(int byte) {
         if (byte != '%' && nb_skip_command() == NB_PORT_END) {
             return NB_PORT_END;
         }
+        nb_put_text("e-[db: ");
+        nb_put_text(error);
+        nb_put_line(nb_state.expected != 0U ? "; start again with db load N]" : "]");
         nb_state.expected = 0;
         nb_state.input_ready = 0;
-        nb_put_error(error);
     } else if (nb_state.received == nb_state.expected) {
         nb_state.expected = 0;
         nb_state.input_ready = 1;

@@ -11,12 +11,11 @@ void nb_profile_layers(void) {
         uint32_t ticks = nb_port_lap_ticks();
         nb_put_text("m-layer-{");
         nb_put_pair("index", layer);
-        nb_put_text(",");
-        nb_put_pair("layers", next - layer);
-        nb_put_text(",");
+        nb_next_pair("layers", next - layer);
         if (ticks != NB_PORT_LAP_OVERFLOW && ticks != 0U) {
-            nb_put_pair("ticks", ticks);
+            nb_next_pair("ticks", ticks);
         } else {
+            nb_port_write(',');
             nb_put_key("ticks");
             nb_put_text("null"); /* the counter stood still, or was too short */
         }

@@ -85,6 +85,17 @@ void nb_put_pair(const char *key, uint64_t value) {
     nb_put_unsigned(value);
 }
 
+void nb_next_pair(const char *key, uint64_t value) {
+    nb_port_write(',');
+    nb_put_pair(key, value);
+}
+
+void nb_put_count(const char *text, uint64_t value) {
+    nb_put_text(text);
+    nb_put_unsigned(value);
+    nb_put_line("");
+}
+
 int nb_hex_digit(int byte) {
     if (byte >= '0' && byte <= '9') {
         return byte - '0';

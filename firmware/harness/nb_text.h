@@ -16,6 +16,8 @@ void nb_put_thousandths(int32_t value);     /* 1234 -> 1.234 */
 void nb_put_json_string(const char *text);  /* quoted; quotes, backslashes, controls escaped */
 void nb_put_key(const char *key);           /* "key": */
 void nb_put_pair(const char *key, uint64_t value); /* "key":value */
+void nb_next_pair(const char *key, uint64_t value); /* ,"key":value */
+void nb_put_count(const char *text, uint64_t value); /* a line: text, then the number */
 
 /* 0-15, or -1 where `byte` is no hexadecimal digit. */
 int nb_hex_digit(int byte);

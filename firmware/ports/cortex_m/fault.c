@@ -4,7 +4,7 @@
 #include "nb_port.h"
 #include "nb_text.h"
 
-#define NB_FRAME_WORDS 8U  /* r0-r3, r12, lr, pc, xpsr as the core stacked them */
+#define NB_FRAME_WORDS 8U  /* as the core stacked them, see NB_FRAME_NAMES */
 #define NB_SAVED_WORDS 8U  /* r4-r11 */
 #define NB_TRACE_WORDS 160U /* of the stack: more than the frames of a kernel, for its layer */
 
@@ -18,17 +18,27 @@ static volatile struct { /* written by nb_hard_fault's assembly */
     uint32_t exc_return;
 } nb_fault;
 
-static void nb_put_register(const char *name, uint32_t value) {
-    nb_put_text(",");
-    nb_put_key(name);
-    nb_put_text("\"");
-    nb_put_hex(value, 8);
-    nb_put_text("\"");
+/* One behind the other, a NUL behind each. */
+#define NB_SAVED_NAMES "r4\0r5\0r6\0r7\0r8\0r9\0r10\0r11\0"
+#define NB_FRAME_NAMES "r0\0r1\0r2\0r3\0r12\0lr\0pc\0xpsr\0"
+
+/* Reports a number of registers by the names that begin at `name`; returns the name behind them. */
+static const char *nb_put_registers(const char *name, const volatile uint32_t *values,
+                                    uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        nb_port_write(',');
+        nb_put_key(name);
+        nb_port_write('"');
+        nb_put_hex(values[i], 8);
+        nb_port_write('"');
+        while (*name++ != '\0') {
+        }
+    }
+    return name;
 }
 
 __attribute__((noreturn, used)) static void nb_report_fault(void) {
-    static const char *const names[NB_FRAME_WORDS] = {"r0",  "r1", "r2", "r3",
-                                                      "r12", "lr", "pc", "xpsr"};
+    const char *name = "sp\0cfsr\0hfsr\0mmfar\0bfar\0" NB_SAVED_NAMES NB_FRAME_NAMES;
     const volatile uint32_t *frame = (const volatile uint32_t *)(uintptr_t)nb_fault.sp;
     const uint32_t bottom = (uint32_t)(uintptr_t)nb_stack_bottom;
     const uint32_t top = (uint32_t)(uintptr_t)nb_stack_top;
@@ -36,32 +46,24 @@ __attribute__((noreturn, used)) static void nb_report_fault(void) {
     int in_stack = nb_fault.sp >= bottom + NB_REPORT_BYTES && nb_fault.sp <= top;
     nb_put_text("\r\nm-fault-{");
     nb_put_pair("stack_overflow", nb_fault.sp < bottom || nb_fault.sp > top);
-    nb_put_register("sp", nb_fault.sp);
-    nb_put_register("cfsr", NB_SCB_CFSR);
-    nb_put_register("hfsr", NB_SCB_HFSR);
-    nb_put_register("mmfar", NB_SCB_MMFAR);
-    nb_put_register("bfar", NB_SCB_BFAR);
-    for (uint32_t i = 0; i < NB_SAVED_WORDS; i++) {
-        char name[4] = {'r', (char)(i + 4U < 10U ? '4' + (char)i : '1'),
-                        (char)(i + 4U < 10U ? '\0' : '0' + (char)(i - 6U)), '\0'};
-        nb_put_register(name, nb_fault.saved[i]);
-    }
+    name = nb_put_registers(name, &nb_fault.sp, 1);
+    name = nb_put_registers(name, &NB_SCB_CFSR, 2); /* and HFSR */
+    name = nb_put_registers(name, &NB_SCB_MMFAR, 2); /* and BFAR */
+    name = nb_put_registers(name, nb_fault.saved, NB_SAVED_WORDS);
     const volatile uint32_t *word = nb_stack_top - NB_TRACE_WORDS;
     if (in_stack != 0) {
-        for (uint32_t i = 0; i < NB_FRAME_WORDS; i++) {
-            nb_put_register(names[i], frame[i]);
-        }
+        (void)nb_put_registers(name, frame, NB_FRAME_WORDS);
         word = frame + NB_FRAME_WORDS;
     }
-    nb_put_text(",");
+    nb_port_write(',');
     nb_put_key("stack");
-    nb_put_text("[");
+    nb_port_write('[');
     for (uint32_t i = 0; i < NB_TRACE_WORDS && word + i < nb_stack_top; i++) {
         nb_put_text(i == 0U ? "\"" : ",\"");
         nb_put_hex(word[i], 8);
-        nb_put_text("\"");
+        nb_port_write('"');
     }
-    nb_put_text("]");
+    nb_port_write(']');
     nb_put_line("}");
     nb_put_line("e-[hard fault: the device has halted; reset it]");
     nb_put_line("m-ready");

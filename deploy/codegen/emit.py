@@ -93,15 +93,15 @@ def _table_entry(layer: Layer, planned: PlannedLayer) -> dict[str, str]:
         other = f".second = {inputs[1]}"
     elif layer.scratch_bytes:
         other = f"nb_arena + {planned.scratch_offset}"
-    return {"kernel": layer.symbol, "input": inputs[0], "other": other, "output": outputs[0]}
+    return {"input": inputs[0], "other": other, "output": outputs[0]}
 
 
 def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> dict[str, Any]:
     """The kernel's parameters, with the rings and what else depends on the schedule."""
     fields: dict[str, Any] = dict(layer.params)
-    pitch = flow.pitch(planned.index)
-    if pitch is not None:
-        fields["pitch"] = pitch
+    piece = flow.pitched(planned.index)
+    if piece is not None and not layer.by_elements:
+        fields["pitch"] = piece.pitch
     if layer.rows is None:
         return fields
 
@@ -116,6 +116,27 @@ def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer)
     if rows is not None:
         fields["rows"] = rows
     return fields
+
+
+def _call(flow: Flow, schedule: Schedule, planned: PlannedLayer) -> dict[str, Any]:
+    """The kernel, the type of its parameters, and these as C, by name."""
+    number = planned.index
+    layer = flow.layers[number]
+    fields = {
+        key: _field(value, _constant_name(number, key))
+        for key, value in _fields(flow, schedule, layer, planned).items()
+    }
+    kernel, params_type = layer.symbol, layer.params_type
+    piece = flow.pitched(number)
+    if piece is not None and layer.by_elements:
+        kernel = kernel.replace("_s8", "_pixels_s8")
+        params_type = params_type.replace("_params", "_pixels_params")
+        whole = ", ".join(f".{key} = {value}" for key, value in fields.items())
+        fields = {
+            "whole": f"{{{whole}}}",
+            "pixels": f"{{{piece.run}, {piece.pitch}}}",
+        }
+    return {"kernel": kernel, "params_type": params_type, "fields": list(fields.items())}
 
 
 def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
@@ -135,14 +156,10 @@ def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
     entries = [
         {
             "comment": f"{layer.kind} -> {planned.output_shape}, {layer.macs} MACs",
-            "params_type": layer.params_type,
             "params": f"params_{number:03d}",
-            "fields": [
-                (key, _field(value, _constant_name(number, key)))
-                for key, value in _fields(flow, schedule, layer, planned).items()
-            ],
             "height": flow.height(number) if layer.rows else 0,
             "stream": stream_at.get(number, 0),
+            **_call(flow, schedule, planned),
             **_table_entry(layer, planned),
         }
         for number, (layer, planned) in enumerate(zip(flow.layers, plan.layers, strict=True))

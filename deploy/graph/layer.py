@@ -66,6 +66,7 @@ class RowWindow:
 
 # Kernels with a variant in nb_clamped_s8.c.
 SATURATING = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_depthwise_conv_s8", "nb_fully_connected_s8")
+MAX_PITCH = 65535  # uint16_t in the kernels' parameters
 PORTABLE_DEPTHWISE = "nb_depthwise_rows_any"
 
 # A str is C of the kernels, such as a function.
@@ -126,6 +127,15 @@ class Layer:
         loop = self.params.get("function", "")
         clamps = (r.minimum, r.maximum) == (-128, 127) or loop == PORTABLE_DEPTHWISE
         return self.kernel if clamps else self.kernel.replace("_s8", "_clamped_s8")
+
+    @property
+    def by_elements(self) -> bool:
+        """Whether the kernel goes by rows of elements, and one with ``_pixels`` by pixels."""
+        return "row" in self.params
+
+    def takes_pitch(self, pitch: int) -> bool:
+        """Whether the kernel can write pixels that lie ``pitch`` bytes apart."""
+        return ("pitch" in self.params or self.by_elements) and pitch <= MAX_PITCH
 
     def constants(self) -> list[tuple[str, Constant]]:
         """The constant arrays of the layer by field name, in a fixed order."""

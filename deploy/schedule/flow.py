@@ -144,10 +144,10 @@ class Flow:
         self.place_of[output] = len(self.places)
         self.places.append(place)
 
-    def pitch(self, layer: int) -> int | None:
-        """Bytes from an output pixel to the next where a layer writes a piece of pixels."""
+    def pitched(self, layer: int) -> Piece | None:
+        """What a layer writes, where that is a piece of every pixel."""
         piece = self.pieces.get(self.layers[layer].outputs[0])
-        return piece.pitch if piece is not None and piece.pitch > piece.run else None
+        return piece if piece is not None and piece.pitch > piece.run else None
 
     def is_joined(self, layer: int) -> bool:
         """Whether a layer writes a piece, or reads of a place whose pieces lie apart: then nothing

@@ -17,8 +17,6 @@ from deploy.graph.layer import Constant, Layer
 if TYPE_CHECKING:
     from deploy.schedule.flow import Flow
 
-MAX_PITCH = 65535
-
 
 @dataclass(frozen=True)
 class Join:
@@ -88,9 +86,8 @@ def _fits(flow: Flow, number: int, position: int) -> bool:
     maker = flow.layers[place.producer]
     channels = flow.graph.tensors[maker.outputs[0]].shape[-1]
     return (
-        "pitch" in maker.params
-        and channels == _runs(layer)[position, 0]
-        and _block(layer) <= MAX_PITCH
+        channels == _runs(layer)[position, 0]
+        and maker.takes_pitch(_block(layer))
         and place.readers == [(number, position)]
     )
 

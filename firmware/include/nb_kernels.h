@@ -231,6 +231,12 @@ nb_kernel nb_fully_connected_s8;
 nb_kernel nb_fully_connected_clamped_s8;
 nb_kernel nb_fully_connected_any_s8;
 
+/* Kernels that go element by element, wherever a pixel ends, have a variant that writes a piece of
+ * a CONCATENATION, pixel by pixel; never over an input. */
+typedef struct {
+  uint16_t channels, pitch;
+} nb_pixels;
+
 /* output = saturate(offset + input0 * factor[0] + input1 * factor[1] >> NB_WEIGHTED_SUM_SHIFT). The
  * output may be either input's memory, or start before it. */
 #define NB_WEIGHTED_SUM_SHIFT 22
@@ -239,7 +245,12 @@ typedef struct {
   int32_t factor[2], offset;
   nb_ring in[2], out;
 } nb_weighted_sum_params;
+typedef struct {
+  nb_weighted_sum_params whole;
+  nb_pixels pixels;
+} nb_weighted_sum_pixels_params;
 nb_kernel nb_weighted_sum_s8;
+nb_kernel nb_weighted_sum_pixels_s8;
 
 /* Index 0 and 1: the inputs, 2: the output. Shifts are to the right and not negative. The output
  * may be either input's memory, or start before it. */
@@ -251,7 +262,12 @@ typedef struct {
   int16_t minimum, maximum;
   nb_ring in[2], out;
 } nb_add_params;
+typedef struct {
+  nb_add_params whole;
+  nb_pixels pixels;
+} nb_add_pixels_params;
 nb_kernel nb_add_s8;
+nb_kernel nb_add_pixels_s8;
 
 /* Mean over all pixels of every channel; the output may be the input's memory. */
 typedef struct {
@@ -289,7 +305,12 @@ typedef struct {
   uint32_t row;        /* elements a row */
   nb_ring in, out;
 } nb_lookup_params;
+typedef struct {
+  nb_lookup_params whole;
+  nb_pixels pixels;
+} nb_lookup_pixels_params;
 nb_kernel nb_lookup_s8;
+nb_kernel nb_lookup_pixels_s8;
 
 /* Arithmetic on two operands. Index 0 and 1: the operands, 2: the result. */
 typedef struct nb_elementwise nb_elementwise;
@@ -313,7 +334,12 @@ typedef struct {
   uint32_t row; /* elements a row */
   nb_ring in[2], out;
 } nb_elementwise_params;
+typedef struct {
+  nb_elementwise_params whole;
+  nb_pixels pixels;
+} nb_elementwise_pixels_params;
 nb_kernel nb_elementwise_s8;
+nb_kernel nb_elementwise_pixels_s8;
 
 /* One operand is a constant with fewer elements, or as many. The output may be the input's memory,
  * or start before it. */

@@ -24,3 +24,18 @@ void nb_lookup_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
             output + nb_ring_place(p->out, y) * p->row);
   }
 }
+
+void nb_lookup_pixels_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_lookup_pixels_params *pixels = layer->params;
+  const nb_lookup_params *p = &pixels->whole;
+  const uint32_t channels = pixels->pixels.channels;
+  const uint32_t pitch = pixels->pixels.pitch;
+  const uint32_t width = p->row / channels;
+  for (uint32_t y = first; y < last; y++) {
+    const int8_t *input = layer->input + nb_ring_place(p->in, y) * p->row;
+    int8_t *output = layer->output + nb_ring_place(p->out, y) * width * pitch;
+    for (uint32_t x = 0; x < width; x++, input += channels, output += pitch) {
+      look_up(p->table, channels, input, output);
+    }
+  }
+}

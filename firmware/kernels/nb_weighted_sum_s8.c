@@ -50,3 +50,21 @@ void nb_weighted_sum_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
            output + nb_ring_place(p->out, y) * p->row);
   }
 }
+
+void nb_weighted_sum_pixels_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_weighted_sum_pixels_params *pixels = layer->params;
+  const nb_weighted_sum_params *p = &pixels->whole;
+  const uint32_t channels = pixels->pixels.channels;
+  const uint32_t pitch = pixels->pixels.pitch;
+  const uint32_t width = p->row / channels;
+  for (uint32_t y = first; y < last; y++) {
+    const int8_t *input0 = layer->input + nb_ring_place(p->in[0], y) * p->row;
+    const int8_t *input1 = layer->second + nb_ring_place(p->in[1], y) * p->row;
+    int8_t *output = layer->output + nb_ring_place(p->out, y) * width * pitch;
+    for (uint32_t x = 0; x < width; x++, output += pitch) {
+      add_up(p, channels, input0, input1, output);
+      input0 += channels;
+      input1 += channels;
+    }
+  }
+}

@@ -14,7 +14,7 @@ from tflite_builder import INT32, Builder
 
 Quantization = tuple[float, int]
 # Those of the second line keep the scale of their input, which then is that of the joined tensor.
-MADE = ("conv", "pointwise", "grouped", "depthwise", "multiplier", "deep")
+MADE = ("conv", "pointwise", "grouped", "depthwise", "multiplier", "deep", "curve", "ADD", "MUL")
 KEPT = ("pool", "resize", "source")
 
 
@@ -76,6 +76,18 @@ def branch(b: Builder, rng: Rng, source: int, own: Quantization, kind: str, stri
     if kind == "deep":
         inner = conv(b, rng, source, _any_quantization(b, rng, source), "pointwise")
         return conv(b, rng, inner, own, "conv", stride)
+    if kind in ("curve", "ADD", "MUL"):
+        near = _any_quantization(b, rng, source)
+        inner = conv(b, rng, source, near, "conv", stride)
+        output = b.tensor(tuple(b.tensors[inner].shape), *own)
+        if kind == "curve":
+            b.operator("QUANTIZE", [inner], [output], "QuantizeOptions")
+            return output
+        *_, made = b.tensors[inner].shape
+        other = conv(b, rng, source, near, "conv", stride, made)
+        b.operator(kind, [inner, other], [output], f"{kind.title()}Options",
+                   fusedActivationFunction=any_activation(rng))  # fmt: skip
+        return output
     if kind == "pool":
         output = b.tensor((1, -(-height // stride), -(-width // stride), channels), *own)
         b.operator(str(rng.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"])), [source], [output],
@@ -94,10 +106,13 @@ def branch(b: Builder, rng: Rng, source: int, own: Quantization, kind: str, stri
     return conv(b, rng, source, own, kind, stride)
 
 
-def conv(b: Builder, rng: Rng, source: int, own: Quantization, kind: str, stride: int = 1) -> int:
+def conv(
+    b: Builder, rng: Rng, source: int, own: Quantization, kind: str, stride: int = 1,
+    channels: int = 0,
+) -> int:  # fmt: skip
     """A convolution of some kind, padded as SAME, some of whose channels are dead."""
     _, height, width, depth = b.tensors[source].shape
-    channels = int(rng.choice([1, 2, 3, 4, 5, 7, 8, 12, 17]))
+    channels = channels or int(rng.choice([1, 2, 3, 4, 5, 7, 8, 12, 17]))
     kernel, taps, dilation = (1, 1), depth, 1
     if not (kind == "pointwise" and stride == 1):
         kernel = (int(rng.choice([1, 3, 3, 5, 7])),) * 2 if rng.integers(4) else (3, 2)

@@ -80,7 +80,7 @@ def test_the_nets_have_all_cases():
     for seed in range(3 * PART):
         graph = read_graph(model(seed), "random")
         flow = Flow(graph, lower_graph(graph))
-        writers = [n for n in range(len(flow.layers)) if flow.pitch(n) is not None]
+        writers = [n for n in range(len(flow.layers)) if flow.pitched(n) is not None]
         seen |= {flow.layers[n].symbol for n in writers}
         copied += sum(join.copy is not None for join in flow.joins.values())
         together += sum(join.apart for join in flow.joins.values())
@@ -90,6 +90,7 @@ def test_the_nets_have_all_cases():
         "nb_conv_1x1_s8", "nb_conv_1x1_clamped_s8", "nb_conv_1x1_any_s8", "nb_conv_any_s8",
         "nb_conv_s8", "nb_conv_clamped_s8", "nb_conv_grouped_s8", "nb_depthwise_conv_s8",
         "nb_depthwise_conv_clamped_s8", "nb_depthwise_conv_multiplier_s8",
+        "nb_lookup_s8", "nb_add_s8", "nb_elementwise_s8", "nb_weighted_sum_s8",
     }  # fmt: skip
 
 

@@ -37,10 +37,13 @@ static const char *nb_after(const char *command, const char *word) {
     return command;
 }
 
-static void nb_run_command(const char *command) {
+typedef void nb_command(void);
+
+/* What runs a command; 0 where it is done already, or wrong. */
+static nb_command *nb_find_command(const char *command) {
     static const struct {
         const char *word;
-        void (*run)(void);
+        nb_command *run;
     } plain[] = {
         {"name", nb_command_name},       {"profile", nb_command_profile},
         {"banner", nb_put_banner},       {"firmware", nb_command_firmware},
@@ -54,17 +57,18 @@ static void nb_run_command(const char *command) {
     for (uint32_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         arguments = nb_after(command, plain[i].word);
         if (arguments != 0 && *arguments == '\0') {
-            plain[i].run();
-            return;
+            return plain[i].run;
         }
     }
     if ((arguments = nb_after(command, "infer")) != 0) {
-        nb_command_infer(arguments);
-    } else if ((arguments = nb_after(command, "db load")) != 0) {
+        return nb_read_counts(arguments) != 0 ? nb_command_infer : 0;
+    }
+    if ((arguments = nb_after(command, "db load")) != 0) {
         nb_command_db_load(arguments);
     } else {
         nb_put_error("unknown command; help% lists them");
     }
+    return 0;
 }
 
 int nb_skip_command(void) {
@@ -75,8 +79,10 @@ int nb_skip_command(void) {
     return byte == NB_PORT_END ? NB_PORT_END : 0;
 }
 
-/* Reads and answers one command. Returns NB_PORT_END where no more will come, or 0. */
-static int nb_serve_command(void) {
+/* Reads one command, of `db HH...` only the first digit, which it returns; otherwise NB_PORT_END
+ * where no more will come, or 0 and in `run` what is to be run. Apart, so that the text of the
+ * command does not lie on the stack below an inference. */
+__attribute__((noinline)) static int nb_read_command(nb_command **run) {
     char command[NB_COMMAND_BYTES + 1U];
     uint32_t length = 0;
     for (;;) {
@@ -92,7 +98,7 @@ static int nb_serve_command(void) {
         }
         if (length == 3U && command[0] == 'd' && command[1] == 'b' && command[2] == ' ' &&
             nb_hex_digit(byte) >= 0) {
-            return nb_stream_db(byte);
+            return byte;
         }
         if (length == NB_COMMAND_BYTES || byte < 0x20 || byte > 0x7e) {
             if (nb_skip_command() == NB_PORT_END) {
@@ -104,8 +110,21 @@ static int nb_serve_command(void) {
         command[length++] = (char)byte;
     }
     command[length] = '\0';
-    nb_run_command(command);
+    *run = nb_find_command(command);
     return 0;
+}
+
+/* Reads and answers one command. Returns NB_PORT_END where no more will come, or 0. */
+static int nb_serve_command(void) {
+    nb_command *run = 0;
+    int byte = nb_read_command(&run);
+    if (byte > 0) {
+        return nb_stream_db(byte);
+    }
+    if (run != 0) {
+        run();
+    }
+    return byte;
 }
 
 void nb_harness_run(void) {

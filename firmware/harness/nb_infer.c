@@ -82,14 +82,15 @@ static uint32_t nb_infer_once(void) {
     return ticks;
 }
 
-/* `infer N [W=0]` as two numbers; an error is printed. */
-static int nb_read_counts(const char *arguments, uint32_t *count, uint32_t *warm_up) {
-    if (nb_get_unsigned(&arguments, count) == 0 || *count == 0U) {
+/* `infer N [W=0]` */
+int nb_read_counts(const char *arguments) {
+    nb_state.warm_up = 0;
+    if (nb_get_unsigned(&arguments, &nb_state.count) == 0 || nb_state.count == 0U) {
         nb_put_error("infer: give the number of inferences, 1 or more");
     } else if (*arguments != '\0' &&
-               (nb_get_unsigned(&arguments, warm_up) == 0 || *arguments != '\0')) {
+               (nb_get_unsigned(&arguments, &nb_state.warm_up) == 0 || *arguments != '\0')) {
         nb_put_error("infer: the number of warm-up inferences is no number");
-    } else if (*count > NB_MOST_RUNS || *warm_up > NB_MOST_RUNS) {
+    } else if (nb_state.count > NB_MOST_RUNS || nb_state.warm_up > NB_MOST_RUNS) {
         nb_put_error("infer: at most 65535 inferences");
     } else {
         return 1;
@@ -120,10 +121,10 @@ static void nb_time_inferences(uint32_t count) {
     nb_put_line("m-infer-done");
 }
 
-void nb_command_infer(const char *arguments) {
-    uint32_t count = 0;
-    uint32_t warm_up = 0;
-    if (nb_read_counts(arguments, &count, &warm_up) == 0 || nb_require_input() == 0) {
+void nb_command_infer(void) {
+    uint32_t count = nb_state.count;
+    uint32_t warm_up = nb_state.warm_up;
+    if (nb_require_input() == 0) {
         return;
     }
     if (nb_model.pushed_rows != 0U && (count != 1U || warm_up != 0U)) {

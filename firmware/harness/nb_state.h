@@ -10,6 +10,8 @@ typedef struct {
     uint32_t runs;      /* inferences since the input was complete */
     int input_ready;    /* every input tensor holds what the host sent */
     int output_ready;   /* the output tensors hold the answer to that input */
+    uint32_t count;     /* inferences that `infer` asks for */
+    uint32_t warm_up;   /* and those before them */
 } nb_harness_state;
 
 extern nb_harness_state nb_state;
@@ -38,7 +40,8 @@ int nb_stream_db(int byte); /* from the first digit on; NB_PORT_END or 0 */
 
 /* nb_infer.c: inferences and their results. */
 void nb_put_timestamp(void);
-void nb_command_infer(const char *arguments);
+int nb_read_counts(const char *arguments); /* of `infer`; 0: an error was printed */
+void nb_command_infer(void);
 void nb_command_profile_layers(void);
 void nb_command_results(void);
 void nb_command_output(void);

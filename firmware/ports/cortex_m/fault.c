@@ -12,10 +12,9 @@
 #define NB_STRINGIFY(x) #x
 #define NB_STRING(x) NB_STRINGIFY(x)
 
-static volatile struct { /* written by nb_hard_fault's assembly */
+typedef struct { /* pushed by nb_hard_fault's assembly */
     uint32_t saved[NB_SAVED_WORDS];
     uint32_t sp;
-    uint32_t exc_return;
 } nb_fault;
 
 /* One behind the other, a NUL behind each. */
@@ -37,19 +36,19 @@ static const char *nb_put_registers(const char *name, const volatile uint32_t *v
     return name;
 }
 
-__attribute__((noreturn, used)) static void nb_report_fault(void) {
+__attribute__((noreturn, used)) static void nb_report_fault(const nb_fault *fault) {
     const char *name = "sp\0cfsr\0hfsr\0mmfar\0bfar\0" NB_SAVED_NAMES NB_FRAME_NAMES;
-    const volatile uint32_t *frame = (const volatile uint32_t *)(uintptr_t)nb_fault.sp;
+    const volatile uint32_t *frame = (const volatile uint32_t *)(uintptr_t)fault->sp;
     const uint32_t bottom = (uint32_t)(uintptr_t)nb_stack_bottom;
     const uint32_t top = (uint32_t)(uintptr_t)nb_stack_top;
     /* As nb_hard_fault decided: below, the report's own calls have written over the frame. */
-    int in_stack = nb_fault.sp >= bottom + NB_REPORT_BYTES && nb_fault.sp <= top;
+    int in_stack = fault->sp >= bottom + NB_REPORT_BYTES && fault->sp <= top;
     nb_put_text("\r\nm-fault-{");
-    nb_put_pair("stack_overflow", nb_fault.sp < bottom || nb_fault.sp > top);
-    name = nb_put_registers(name, &nb_fault.sp, 1);
+    nb_put_pair("stack_overflow", fault->sp < bottom || fault->sp > top);
+    name = nb_put_registers(name, &fault->sp, 1);
     name = nb_put_registers(name, &NB_SCB_CFSR, 2); /* and HFSR */
     name = nb_put_registers(name, &NB_SCB_MMFAR, 2); /* and BFAR */
-    name = nb_put_registers(name, nb_fault.saved, NB_SAVED_WORDS);
+    name = nb_put_registers(name, fault->saved, NB_SAVED_WORDS);
     const volatile uint32_t *word = nb_stack_top - NB_TRACE_WORDS;
     if (in_stack != 0) {
         (void)nb_put_registers(name, frame, NB_FRAME_WORDS);
@@ -77,16 +76,7 @@ __attribute__((noreturn, used)) static void nb_report_fault(void) {
  * stack: at the top lie the return addresses that tell which layer it was. */
 __attribute__((naked)) void nb_hard_fault(void) {
     __asm__ volatile(
-        "ldr r0, =nb_fault         \n"
-        "stmia r0!, {r4-r7}        \n"
-        "mov r1, r8                \n"
-        "mov r2, r9                \n"
-        "mov r3, r10               \n"
-        "mov r4, r11               \n"
-        "stmia r0!, {r1-r4}        \n"
         "mov r1, sp                \n"
-        "mov r2, lr                \n"
-        "stmia r0!, {r1-r2}        \n"
         "ldr r3, =nb_stack_top     \n"
         "ldr r2, =nb_stack_bottom  \n"
         "add r2, r2, #" NB_STRING(NB_REPORT_BYTES) " \n"
@@ -95,6 +85,9 @@ __attribute__((naked)) void nb_hard_fault(void) {
         "cmp r1, r3                \n"
         "bls 2f                    \n"
         "1: mov sp, r2             \n"
-        "2: b nb_report_fault      \n"
+        "2: push {r1}              \n"
+        "push {r4-r11}             \n"
+        "mov r0, sp                \n"
+        "b nb_report_fault         \n"
         ".ltorg                    \n");
 }

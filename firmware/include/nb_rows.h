@@ -22,8 +22,9 @@ typedef struct {
   int16_t reach;         /* input rows that n output rows need, less n times the stride */
   uint8_t stride;        /* input rows */
   uint8_t batch;         /* output rows a call, but for the last one */
-  uint8_t sources[2];    /* entries of `done` that count the input rows */
-  uint8_t restart;       /* 1 + the last layer that reads the output; its own number without one */
+  uint8_t sources[2];    /* entries of `done` that must reach those input rows: of who makes them,
+                            or of who writes the pixels before this layer's in the same rows */
+  uint8_t restart;       /* 1 + the last layer that waits for the output, or its own number */
 } nb_rows_layer;
 
 typedef struct {

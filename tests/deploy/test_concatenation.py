@@ -255,13 +255,25 @@ def test_instructions_of_the_copies_are_saved(make, tmp_path, monkeypatch):
     assert results[True].instructions + copied <= results[False].instructions
 
 
-def test_a_copy_is_kept_where_it_saves_memory():
-    """Layers that write into a common place cannot be streamed: large maps are worth a copy."""
-    data = model(rows_below_rows, size=40)
+def rows_and_channels(b, rng, x):
+    """Fire modules, whose joined maps can be streamed, and large maps below each other."""
+    *_, x = fire_net(b, rng, x)
+    return rows_below_rows(b, rng, x)
+
+
+@pytest.mark.parametrize("make", [rows_below_rows, rows_and_channels], ids=lambda m: m.__name__)
+def test_a_copy_is_kept_where_it_saves_memory(make):
+    """Layers whose pieces lie apart cannot be streamed: large maps are worth a copy, and only
+    they."""
+    data = model(make, size=40)
     graph = read_graph(data, "large")
-    sizes = [
-        plan_schedule(Flow(graph, lower_graph(graph), join=join), "auto", None, pushed=False)
-        for join in (True, False)
-    ]
+    sizes = {
+        (join, apart): plan_schedule(
+            Flow(graph, lower_graph(graph), join=join, apart=apart), "auto", None, pushed=False
+        ).arena_bytes
+        for join, apart in ((True, True), (True, False), (False, False))
+    }
     chosen = plan_model(data, name="large")
-    assert chosen.schedule.arena_bytes == min(schedule.arena_bytes for schedule in sizes)
+    assert chosen.schedule.arena_bytes == min(sizes.values())
+    if make is rows_and_channels:
+        assert sizes[True, False] < min(sizes[True, True], sizes[False, False])

@@ -64,6 +64,8 @@ class RowWindow:
     before: int = 0
 
 
+# Words of the depth: larger ones share a loop.
+LONGEST_UNROLLED = 8
 # Kernels with a variant in nb_clamped_s8.c.
 SATURATING = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_depthwise_conv_s8", "nb_fully_connected_s8")
 MAX_PITCH = 65535  # uint16_t in the kernels' parameters
@@ -81,12 +83,13 @@ def inner_loop(fast: str, portable: str) -> str:
 def gemm(depth: int, requant: Requantization) -> str:
     """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function."""
     rest = "_2" if depth % 4 in (1, 2) else ""
-    if not requant.int16_weights:
-        return inner_loop(f"nb_gemm{rest}{requant.suffix}", "0")
-    fours = (depth + 1) // 4 - 1  # behind the first
-    blocks = "_blocks" if fours >= 4 else ""
-    name = f"nb_gemm_{4 * (fours % 4 + 1)}{blocks}{rest}_int16{requant.suffix}"
-    return inner_loop(name, "0")
+    fours = (depth + 1) // 4
+    if requant.int16_weights:
+        blocks = "_blocks" if fours > 4 else ""
+        name = f"nb_gemm_{4 * ((fours - 1) % 4 + 1)}{blocks}{rest}_int16"
+    else:
+        name = "nb_gemm" + (f"_{4 * fours}" if fours <= LONGEST_UNROLLED else "") + rest
+    return inner_loop(name + requant.suffix, "0")
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ typedef struct {
  * behind (or before) those that the kernel writes, and it writes nothing else. */
 
 /* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4, _single is for
- * NB_FAST_SINGLE. Those of int16 weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16
+ * NB_FAST_SINGLE, a number is the depth but for that rest. Those of int16 weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16
  * values, blocks of 16 where there are more; three at the end count as four. They make one pixel as
  * well. 0 for cores without DSP instructions. */
 struct nb_gemm;
@@ -100,6 +100,38 @@ void nb_gemm(const struct nb_gemm *call);
 void nb_gemm_2(const struct nb_gemm *call);
 void nb_gemm_single(const struct nb_gemm *call);
 void nb_gemm_2_single(const struct nb_gemm *call);
+void nb_gemm_4(const struct nb_gemm *call);
+void nb_gemm_4_single(const struct nb_gemm *call);
+void nb_gemm_4_2(const struct nb_gemm *call);
+void nb_gemm_4_2_single(const struct nb_gemm *call);
+void nb_gemm_8(const struct nb_gemm *call);
+void nb_gemm_8_single(const struct nb_gemm *call);
+void nb_gemm_8_2(const struct nb_gemm *call);
+void nb_gemm_8_2_single(const struct nb_gemm *call);
+void nb_gemm_12(const struct nb_gemm *call);
+void nb_gemm_12_single(const struct nb_gemm *call);
+void nb_gemm_12_2(const struct nb_gemm *call);
+void nb_gemm_12_2_single(const struct nb_gemm *call);
+void nb_gemm_16(const struct nb_gemm *call);
+void nb_gemm_16_single(const struct nb_gemm *call);
+void nb_gemm_16_2(const struct nb_gemm *call);
+void nb_gemm_16_2_single(const struct nb_gemm *call);
+void nb_gemm_20(const struct nb_gemm *call);
+void nb_gemm_20_single(const struct nb_gemm *call);
+void nb_gemm_20_2(const struct nb_gemm *call);
+void nb_gemm_20_2_single(const struct nb_gemm *call);
+void nb_gemm_24(const struct nb_gemm *call);
+void nb_gemm_24_single(const struct nb_gemm *call);
+void nb_gemm_24_2(const struct nb_gemm *call);
+void nb_gemm_24_2_single(const struct nb_gemm *call);
+void nb_gemm_28(const struct nb_gemm *call);
+void nb_gemm_28_single(const struct nb_gemm *call);
+void nb_gemm_28_2(const struct nb_gemm *call);
+void nb_gemm_28_2_single(const struct nb_gemm *call);
+void nb_gemm_32(const struct nb_gemm *call);
+void nb_gemm_32_single(const struct nb_gemm *call);
+void nb_gemm_32_2(const struct nb_gemm *call);
+void nb_gemm_32_2_single(const struct nb_gemm *call);
 void nb_gemm_4_int16(const struct nb_gemm *call);
 void nb_gemm_4_int16_single(const struct nb_gemm *call);
 void nb_gemm_8_int16(const struct nb_gemm *call);

@@ -65,6 +65,40 @@ GEMM_INT8(nb_gemm_2, LAST_2, TWICE)
 GEMM_INT8(nb_gemm_single, NOTHING, ONCE)
 GEMM_INT8(nb_gemm_2_single, LAST_2, ONCE)
 
+/* Up to eight words of the depth without a loop. */
+#define WORDS_4 FIRST_4
+#define WORDS_8 FIRST_8
+#define WORDS_12 FIRST_4 MORE_8
+#define WORDS_16 FIRST_8 MORE_8
+#define WORDS_20 WORDS_12 MORE_8
+#define WORDS_24 WORDS_16 MORE_8
+#define WORDS_28 WORDS_20 MORE_8
+#define WORDS_32 WORDS_24 MORE_8
+#define GEMM_SHORT(name, body, rounding)                           \
+  __attribute__((naked)) void name(const struct nb_gemm *call) {   \
+    (void)call; /* in r0 */                                        \
+    __asm__ volatile(                                              \
+        "push {r4-r11, lr}\n"                                      \
+        "sub sp, #28\n"                                            \
+        "ldr r11, [r0, #28]\n"                                     \
+        "ldm r0, " FRAME "\n"                                      \
+        "stm sp, " FRAME "\n" rounding##_NEXT("r4")                \
+        "1:\n" body WRITE(rounding, "28"));                        \
+  }
+#define GEMM_OF(depth)                                             \
+  GEMM_SHORT(nb_gemm_##depth, WORDS_##depth, TWICE)                \
+  GEMM_SHORT(nb_gemm_##depth##_2, WORDS_##depth LAST_2, TWICE)     \
+  GEMM_SHORT(nb_gemm_##depth##_single, WORDS_##depth, ONCE)        \
+  GEMM_SHORT(nb_gemm_##depth##_2_single, WORDS_##depth LAST_2, ONCE)
+GEMM_OF(4)
+GEMM_OF(8)
+GEMM_OF(12)
+GEMM_OF(16)
+GEMM_OF(20)
+GEMM_OF(24)
+GEMM_OF(28)
+GEMM_OF(32)
+
 static int32_t zero_point(const nb_requantization *r) {
   return r->zero_point + (r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET : 0);
 }

@@ -11,7 +11,7 @@ from deploy.codegen import plan_model
 from deploy.graph.single_rounding import OFFSET, SCALE, SHIFT, find_single_rounding
 
 KERNELS = (
-    "nb_gemm", "nb_gemm_2",
+    "nb_gemm", "nb_gemm_2", "nb_gemm_4", "nb_gemm_8_2", "nb_gemm_28",
     *(f"nb_depthwise_rows_{size}_{stride}" for size in (3, 5, 7) for stride in (1, 2)),
 )  # fmt: skip
 

@@ -99,21 +99,6 @@ GEMM_OF(24)
 GEMM_OF(28)
 GEMM_OF(32)
 
-static int32_t zero_point(const nb_requantization *r) {
-  return r->zero_point + (r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET : 0);
-}
-
-void nb_gemm_prepare(struct nb_gemm *call, const void *weights, const nb_requantization *r,
-                     const int16_t *wide, uint32_t depth, uint32_t pitch) {
-  call->channels = r->channels;
-  call->output_stride = pitch;
-  call->zero_point = zero_point(r);
-  call->output_stride_3 = 3 * pitch;
-  call->wide = wide;
-  call->words = (depth + 1) / 4;
-  call->weights = weights;
-}
-
 /* The last 1 to 3 values of a row are read with those before them, and shifted down. One or two
  * become the pairs of LAST_2: the first of the two groups of pairs. */
 #define WIDEN(name, prepare, even, odd)                                                 \
@@ -240,7 +225,7 @@ void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requan
     pairs[2 * i + 1] = scaled ? word & NB_ODD_BYTES : nb_sxtb16_high(word);
   }
   const struct nb_gemm call = {
-      r->channels, output, 0, zero_point(r), 0, wide, of_int16 ? 2 * words - rest : words, weights,
+      r->channels, output, 0, nb_gemm_zero_point(r), 0, wide, of_int16 ? 2 * words - rest : words, weights,
   };
   (of_int16 ? gemm : scaled ? gemm_1_single : gemm_1)(&call);
 }

@@ -39,11 +39,24 @@ struct nb_gemm {
   const void *weights;      /* r11 */
 };
 
+static inline int32_t nb_gemm_zero_point(const nb_requantization *r) {
+  return r->zero_point + (r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET : 0);
+}
+
 /* For products of the four pixels in `wide`, `depth` values each. All output channels of them are
  * made by nb_gemm_function, saturated to int8; pixel i's go to output + i * pitch. The caller sets
  * `output`. */
-void nb_gemm_prepare(struct nb_gemm *call, const void *weights, const nb_requantization *r,
-                     const int16_t *wide, uint32_t depth, uint32_t pitch);
+static inline void nb_gemm_prepare(struct nb_gemm *call, const void *weights,
+                                   const nb_requantization *r, const int16_t *wide,
+                                   uint32_t depth, uint32_t pitch) {
+  call->channels = r->channels;
+  call->output_stride = pitch;
+  call->zero_point = nb_gemm_zero_point(r);
+  call->output_stride_3 = 3 * pitch;
+  call->wide = wide;
+  call->words = (depth + 1) / 4;
+  call->weights = weights;
+}
 
 /* All output channels of one pixel in `row`, saturated to int8; `wide` has room for 2 * depth
  * rounded up to 4 bytes. `gemm` matters only to int16 weights. */

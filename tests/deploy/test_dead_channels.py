@@ -3,6 +3,7 @@
 import golden
 import numpy as np
 import pytest
+import random_joins
 import random_models
 from tflite_builder import INT32, Builder
 
@@ -186,6 +187,44 @@ def test_unread_input_and_its_macs():
     kept = plan_model(data, name="unread", keep_dead=True)
     assert sum(layer.macs for layer in kept.flow.layers) == 25 * 9 * (4 * 2 + 3 * 4)
     assert golden.differences(data, rng)[0] == 0
+
+
+@pytest.mark.parametrize("axis", [3, -1, 2])
+def test_a_joined_tensor_loses_what_its_pieces_lose(axis):
+    """Of channels joined: one that is known, and one that nobody reads. Along others, none."""
+    rng = np.random.default_rng(4)
+    b = Builder()
+    source = b.tensor((1, 5, 5, 2), 0.05, 0)
+    pieces = [
+        conv(b, source, rng.integers(-90, 90, (4, 1, 1, 2)).astype(np.int8), [9, 70, 5, 3])
+        for _ in range(2)
+    ]
+    first = b.tensors[b.operators[0].inputs[1]]
+    data = np.array(b.buffers[first.buffer].data).view(np.int8).reshape(first.shape)
+    data[1] = 0
+    b.buffers[first.buffer].data = data.reshape(-1).view(np.uint8)
+    shape = [1, 5, 5, 4]
+    shape[axis] *= 2
+    joined = b.tensor(tuple(shape), 0.1, -128)
+    b.operator("CONCATENATION", pieces, [joined], "ConcatenationOptions", axis=axis)
+    second = rng.integers(-90, 90, (3, 1, 1, shape[3])).astype(np.int8)
+    if axis != 2:
+        second[..., 4 + 2] = 0
+    data = b.build([source], [conv(b, joined, second, scale=0.5, zero_point=0)])
+    graph = remove_dead(read_graph(data, "joined")).graph
+    channels = [graph.tensors[index].shape[3] for index in (*pieces, joined)]
+    assert channels == ([4, 4, 4] if axis == 2 else [3, 3, 6])
+    assert golden.differences(data, rng)[0] == 0
+
+
+def test_random_joined_nets_keep_every_byte():
+    """Their branches have dead channels; see test_joins.py for the cores."""
+    removed = 0
+    for seed in range(30):
+        data = random_joins.joined(np.random.default_rng([seed, 5]))
+        removed += plan_model(data, name="joined").removed_channels
+        assert golden.differences(data, np.random.default_rng(seed))[0] == 0, seed
+    assert removed > 100
 
 
 def test_a_shortcut_keeps_its_channels():

@@ -6,7 +6,8 @@ A channel can go where nobody needs it to be there:
   only, over every possible input, and what it adds goes into the bias. Where the window reaches
   into the padding that holds only for the value that padding has, the zero point;
 - operators that work channel by channel (depthwise convolution, ADD, pooling, PAD, MEAN, RESHAPE)
-  lose it in all their inputs and outputs, or in none.
+  lose it in all their inputs and outputs, or in none; a CONCATENATION in the input that it comes
+  from and in the output.
 
 Channels of the model's inputs and outputs, and of operators that this file does not know, stay.
 """
@@ -19,7 +20,13 @@ import numpy as np
 from deploy.graph.ir import DType, Graph, Operator, Tensor
 from deploy.graph.numerics import INT32_MAX, require_constant
 from deploy.graph.ops.bias import read_bias
-from deploy.graph.passes.ranges import Range, channel_ranges, is_image, reads_padding
+from deploy.graph.passes.ranges import (
+    Range,
+    channel_ranges,
+    is_image,
+    joins_channels,
+    reads_padding,
+)
 
 _BY_CHANNEL = ("ADD", "AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "PAD", "RESHAPE")
 
@@ -136,6 +143,12 @@ class _Round:
                 self._keep(op.inputs[0], needed)
         elif op.kind == "DEPTHWISE_CONV_2D":
             self._link(op, self.ranges[op.inputs[0]].channels)
+        elif op.kind == "CONCATENATION" and joins_channels(self.graph, op, self.ranges):
+            target = self.base[op.outputs[0]]
+            for index in op.inputs:
+                for node in self._nodes(index, self.ranges[index]):
+                    self._join(int(node), target)
+                    target += 1
         elif op.kind in _BY_CHANNEL:
             self._link_equal(op)
         else:

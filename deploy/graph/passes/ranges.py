@@ -256,6 +256,21 @@ def _pad(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
     return Range(np.minimum(own.low, zero), np.maximum(own.high, zero))
 
 
+def joins_channels(graph: Graph, op: Operator, ranges: dict[int, Range]) -> bool:
+    """Whether a CONCATENATION joins images along their channels."""
+    axes = {len(graph.output(op).shape) - 1, -1}
+    return op.attributes.axis in axes and all(
+        index in ranges and is_image(graph.tensors[index], ranges[index]) for index in op.inputs
+    )
+
+
+def _concatenation(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+    if not joins_channels(graph, op, ranges):
+        return None
+    own = [ranges[index] for index in op.inputs]
+    return Range(np.concatenate([r.low for r in own]), np.concatenate([r.high for r in own]))
+
+
 def _reshape(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
     return ranges.get(graph.input(op, 0).index)
 
@@ -264,6 +279,7 @@ _Rule = Callable[[Graph, Operator, dict[int, Range]], Range | None]
 _RULES: dict[str, _Rule] = {
     "ADD": _add,
     "AVERAGE_POOL_2D": _pool,
+    "CONCATENATION": _concatenation,
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise,
     "FULLY_CONNECTED": _fully_connected,

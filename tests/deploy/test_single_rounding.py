@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import random_models
 import target_runner
+from tflite_builder import Builder
 
 from deploy.codegen import plan_model
 from deploy.graph.single_rounding import OFFSET, SCALE, SHIFT, find_single_rounding
 
-KERNELS = (
-    "nb_gemm", "nb_gemm_2", "nb_gemm_4", "nb_gemm_8_2", "nb_gemm_28",
-    *(f"nb_depthwise_rows_{size}_{stride}" for size in (3, 5, 7) for stride in (1, 2)),
-)  # fmt: skip
+DEPTHWISE = {f"nb_depthwise_rows_{size}_{stride}" for size in (3, 5, 7) for stride in (1, 2)}
+PRODUCTS = {"nb_gemm", "nb_gemm_2", *(f"nb_gemm_{n}" for n in range(4, 33, 4)),
+            *(f"nb_gemm_{n}_2" for n in range(4, 33, 4))}  # fmt: skip
 
 
 def reference(sums, multiplier, shift, maximum):
@@ -103,4 +103,23 @@ def test_nets_that_round_once_equal_the_interpreter(build, tmp_path):
     data = models(range(100))
     assert target_runner.run(build, data, np.random.default_rng(0), tmp_path, None) == "equal"
     names = {name for each in data for name in inner_loops(each)}
-    assert names == set(KERNELS), sorted(names)
+    assert names >= DEPTHWISE, sorted(names)
+
+
+@pytest.mark.parametrize("build", ["host", "cortex-m4", "cortex-m7"])
+def test_products_of_every_depth_equal_the_interpreter(build, tmp_path):
+    """Nine pixels, two times four and one, in one rounding and in two."""
+    missing = target_runner.missing_tools(build)
+    if missing is not None:
+        pytest.skip(missing)
+    rng, data, names = np.random.default_rng(7), [], set()
+    for depth in range(4, 42):
+        for relu in (True, True, False):
+            b = Builder()
+            source = b.tensor((1, 3, 3, depth), 0.02, int(rng.integers(-128, 128)))
+            output = random_models.pointwise(b, rng, source, relu=relu)
+            data.append(b.build([source], [output]))
+            if relu:
+                names |= set(inner_loops(data[-1]))
+    assert names >= PRODUCTS, sorted(PRODUCTS - names)
+    assert target_runner.run(build, data, rng, tmp_path, None) == "equal"

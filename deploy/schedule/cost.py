@@ -10,7 +10,7 @@ from deploy.schedule.flow import Flow
 CALL = 75  # around one call of a layer for some rows
 MAC = 0.86  # of the inner loops
 OUTPUT = 6.5  # to requantize and store an element
-ADD = 21  # an element
+ADD = 7  # an element
 COPY = 1.7  # to widen an element for the depthwise kernel
 CHANNEL = 30  # to set up the depthwise inner loop for some rows of a channel,
 TAP = 3.6  # with each of its taps

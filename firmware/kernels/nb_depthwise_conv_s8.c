@@ -121,18 +121,51 @@ static void move_up(int16_t *plane, uint32_t from, uint32_t count) {
   for (uint32_t i = 0; i < count; i += 2) nb_store_word(plane + i, nb_load_word(plane + from + i));
 }
 
+/* What is of a layer in `call`, and the columns beside the image. Apart, like the two below, so that
+ * little lies on the stack under the inner loop. */
+__attribute__((noinline)) static void prepare(const nb_depthwise_conv_params *p, int16_t *planes,
+                                              struct nb_depthwise_rows *call) {
+  const nb_requantization *r = &p->requantization;
+  const uint32_t columns = 2u * 4u * p->stride_w;
+  const uint32_t row_bytes = 2u * p->row_stride;
+  call->own = r->channels;
+  call->taps = p->weights;
+  call->plane = p->rows * row_bytes;
+  call->round = r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET + r->zero_point : 2 * r->zero_point + 1;
+  call->count = p->out_w;
+  call->output_stride = p->pitch;
+  call->back = p->kernel_h * row_bytes - columns;
+  call->row_stride = row_bytes;
+  call->next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns);
+  call->params = p;
+  const uint32_t needed =
+      (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
+  if (needed > p->in_w) pad_columns(p, planes);
+}
+
+/* Output rows for which the planes hold all input rows. */
+static uint32_t rows_in_band(const nb_depthwise_conv_params *p) {
+  return (p->rows - (p->kernel_h - 1u) * p->dilation_h - 1u) / p->stride_h + 1u;
+}
+
 /* Bands of output rows, four channels after four: each channel's planes slide over the input. */
-static void in_bands(const nb_depthwise_conv_params *p, const int8_t *input, uint32_t first,
-                     uint32_t last, uint32_t most, int16_t *planes, int8_t *output,
-                     struct nb_depthwise_rows *call) {
+__attribute__((noinline)) static void in_bands(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_depthwise_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  void *scratch = layer->scratch;
+  int16_t *planes = scratch;
+  struct nb_depthwise_rows call;
+  prepare(p, planes, &call);
+  const uint32_t most = rows_in_band(p);
   const uint32_t plane = (uint32_t)p->rows * p->row_stride;
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
   const uint32_t row = (uint32_t)p->out_w * p->pitch;
   for (uint32_t channel = 0; channel < p->in_c; channel += CHANNELS) {
     const uint32_t left = p->in_c - channel;
     const uint32_t count = left < CHANNELS ? left : CHANNELS;
-    const int32_t *own = call->own;
-    const int8_t *taps = call->taps;
+    const int32_t *own = call.own;
+    const int8_t *taps = call.taps;
     int16_t *first_plane = planes + (CHANNELS - count) * plane;
     uint32_t next = first * p->stride_h; /* the padded row to copy next */
     for (uint32_t y = first, band; y < last; y += band) {
@@ -146,13 +179,13 @@ static void in_bands(const nb_depthwise_conv_params *p, const int8_t *input, uin
       next = end;
       for (uint32_t done = 0, run; done < band; done += run) {
         run = nb_ring_run(p->out, y + done, y + band);
-        call->own = own;
-        call->taps = taps;
-        call->channels = count;
-        call->input = first_plane + done * p->stride_h * p->row_stride;
-        call->output = output + nb_ring_place(p->out, y + done) * row + channel;
-        call->rows = run;
-        p->function(call);
+        call.own = own;
+        call.taps = taps;
+        call.channels = count;
+        call.input = first_plane + done * p->stride_h * p->row_stride;
+        call.output = output + nb_ring_place(p->out, y + done) * row + channel;
+        call.rows = run;
+        p->function(&call);
       }
       const uint32_t passed = band * p->stride_h;
       const uint32_t keep = next - top > passed ? next - top - passed : 0;
@@ -166,9 +199,14 @@ static void in_bands(const nb_depthwise_conv_params *p, const int8_t *input, uin
 #ifdef NB_DSP
 /* The same where the planes hold all rows: what is copied and computed is found once for all
  * channels. A ring of the input or the output is met at its end once at most. */
-static void in_one_band(const nb_depthwise_conv_params *p, const int8_t *input, uint32_t first,
-                        uint32_t last, int16_t *planes, int8_t *output,
-                        struct nb_depthwise_rows *call) {
+__attribute__((noinline)) static void in_one_band(const nb_layer *layer, uint32_t first, uint32_t last) {
+  const nb_depthwise_conv_params *p = layer->params;
+  const int8_t *input = layer->input;
+  int8_t *output = layer->output;
+  void *scratch = layer->scratch;
+  int16_t *planes = scratch;
+  struct nb_depthwise_rows call;
+  prepare(p, planes, &call);
   const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
   struct piece pieces[2];
   uint32_t count = 0;
@@ -200,62 +238,34 @@ static void in_one_band(const nb_depthwise_conv_params *p, const int8_t *input, 
       pieces[i].input += CHANNELS;
       nb_depthwise_copy_rows(&copy);
     }
-    const int32_t *own = call->own;
-    const int8_t *taps = call->taps;
-    call->channels = channels;
-    call->input = planes;
-    call->output = output;
-    call->rows = run;
-    p->function(call);
+    const int32_t *own = call.own;
+    const int8_t *taps = call.taps;
+    call.channels = channels;
+    call.input = planes;
+    call.output = output;
+    call.rows = run;
+    p->function(&call);
     output += CHANNELS;
     if (rest == 0) continue;
-    call->own = own;
-    call->taps = taps;
-    call->channels = channels;
-    call->input = middle;
-    call->output = behind;
-    call->rows = rest;
-    p->function(call);
+    call.own = own;
+    call.taps = taps;
+    call.channels = channels;
+    call.input = middle;
+    call.output = behind;
+    call.rows = rest;
+    p->function(&call);
     behind += CHANNELS;
   }
 }
 #endif
 
 void nb_depthwise_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
-  const nb_depthwise_conv_params *p = layer->params;
-  const int8_t *input = layer->input;
-  int8_t *output = layer->output;
-  void *scratch = layer->scratch;
-  int16_t *planes = scratch;
-  const uint32_t extent = (uint32_t)(p->kernel_h - 1) * p->dilation_h + 1;
-  const uint32_t most = (p->rows - extent) / p->stride_h + 1; /* output rows in a band */
-  const nb_requantization *r = &p->requantization;
-  const uint32_t columns = 2u * 4u * p->stride_w;
-  const uint32_t row_bytes = 2u * p->row_stride;
-  struct nb_depthwise_rows call = {
-      .own = r->channels,
-      .taps = p->weights,
-      .channels = 0, /* this and other zeros are set later; left out, memset would be called */
-      .input = 0,
-      .output = 0,
-      .rows = 0,
-      .plane = p->rows * row_bytes,
-      .round = r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET + r->zero_point : 2 * r->zero_point + 1,
-      .count = p->out_w,
-      .output_stride = p->pitch,
-      .back = p->kernel_h * row_bytes - columns,
-      .row_stride = row_bytes,
-      .next = (int32_t)(p->stride_h * row_bytes) - (int32_t)((p->out_w + 3u) / 4u * columns),
-      .params = p,
-  };
-  const uint32_t needed =
-      (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
-  if (needed > p->in_w) pad_columns(p, planes);
 #ifdef NB_DSP
-  if (last - first <= most && p->in_c >= CHANNELS) {
-    in_one_band(p, input, first, last, planes, output, &call);
+  const nb_depthwise_conv_params *p = layer->params;
+  if (last - first <= rows_in_band(p) && p->in_c >= CHANNELS) {
+    in_one_band(layer, first, last);
     return;
   }
 #endif
-  in_bands(p, input, first, last, most, planes, output, &call);
+  in_bands(layer, first, last);
 }

@@ -95,17 +95,25 @@ def _find(
     for start in range(0, len(first), 64):
         part = slice(start, start + 64)
         left = np.arange(len(first))[part]
+        tried = [np.full(len(first), 2**62), np.full(len(first), 2**62)]  # up, down
         for number in range(2 * _SLOPES + 1):
             change = (number + 1) // 2 * (-1) ** number
-            slope = first[left] + (change * first[left] >> (shifts[left] + _FINE))
+            moved = change * first[left] >> (shifts[left] + _FINE)
+            # Slopes of few bits: many multiples are the same one.
+            fresh = moved != tried[number % 2][left]
+            tried[number % 2][left] = moved
+            if not fresh.any():
+                continue
+            found = left[fresh]
+            slope = first[found] + moved[fresh]
             fits = (slope > 0) & (slope <= INT32_MAX)
             slope = np.where(fits, slope, 1)
             # The sum, scaled and nudged, at which the high word reaches it.
-            needed = -(-(high[None, :] << 32) // slope[:, None]) - SCALE * steps[left]
+            needed = -(-(high[None, :] << 32) // slope[:, None]) - SCALE * steps[found]
             low, most = needed.max(axis=1), needed.min(axis=1) + SCALE - 1
             fits &= low <= most
-            slopes[left[fits]], nudges[left[fits]] = slope[fits], ((low + most) // 2)[fits]
-            left = left[~fits]
+            slopes[found[fits]], nudges[found[fits]] = slope[fits], ((low + most) // 2)[fits]
+            left = np.setdiff1d(left, found[fits])
             if not left.size:
                 break
         else:

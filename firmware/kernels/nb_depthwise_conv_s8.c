@@ -140,7 +140,7 @@ __attribute__((noinline)) static void prepare(const nb_depthwise_conv_params *p,
   call->params = p;
   const uint32_t needed =
       (uint32_t)(p->out_w - 1) * p->stride_w + (uint32_t)(p->kernel_w - 1) * p->dilation_w + 1;
-  if (needed > p->in_w) pad_columns(p, planes);
+  if (p->pad_left != 0 || needed > p->in_w) pad_columns(p, planes);
 }
 
 /* Output rows for which the planes hold all input rows. */

@@ -287,25 +287,27 @@ class Builder:
             before = window.before
         first, last = self.spans[self.segments.index(segment)]
         produced, most = 0, 1
-        next_row = {reader: -before for reader, _ in place.readers}
+        # Where two maps share a ring, row y of the second lies where row y - before of the first
+        # does, and counts as that one.
+        behind = {reader: before for index in members[1:]
+                  for reader, _ in self.flow.places[index].readers}  # fmt: skip
+        next_row = {reader: -before for reader in (*(r for r, _ in place.readers), *behind)}
         writers = place.writers or [PUSH]
         for step in self.steps[first:last]:
             if step.layer in writers:
                 produced = max(produced, step.last)
                 most = max(most, step.last - step.first)
-            oldest = min(
-                (row for reader, row in next_row.items() if row < FOREVER), default=produced
-            )
+            oldest = min((row for row in next_row.values() if row < FOREVER), default=produced)
             most = max(most, produced - oldest)
             if step.layer in next_row:
                 window = self.flow.layers[step.layer].rows
                 assert window is not None
                 row = step.last * window.stride - window.before
-                if len(members) == 1:
-                    row = max(row, 0)
+                if len(members) == 1 or step.layer in behind:
+                    row = max(row, 0) - behind.get(step.layer, 0)
                 done = step.last == self.flow.height(step.layer)
                 next_row[step.layer] = FOREVER if done else row
-                if len(members) == 2:
+                if len(members) == 2 and step.layer not in behind:
                     most = max(most, produced - (step.first - before))
         rings[members[0]] = Ring(most)
         if len(members) == 2:

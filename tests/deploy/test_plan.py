@@ -242,3 +242,31 @@ def test_free_memory_goes_to_the_input_rows_of_whole_maps():
     usual = [replace(segment, band=BAND) for segment in schedule.segments]
     assert schedule.arena_bytes <= planner._arrange(flow, "auto", usual, 0).arena_bytes
     assert not clobbered(flow, schedule)
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+@pytest.mark.parametrize("kind", ["auto", "rows"])
+def test_rows_that_a_window_reads_again_stay_in_a_shared_ring(size, kind):
+    """A depthwise convolution writes over its input's ring; what reads it needs rows for longer."""
+    rng = np.random.default_rng(size)
+    b = Builder()
+    current = b.tensor((1, 64, 64, 4), 0.05, 0)
+    source = current
+    options = {"padding": 0, "strideH": 1, "strideW": 1, "dilationHFactor": 1,
+               "dilationWFactor": 1, "fusedActivationFunction": 0}  # fmt: skip
+    for shape, axis in (((16, 1, 1, 4), 0), ((1, 3, 3, 16), 3), ((4, size, size, 16), 0)):
+        data = rng.integers(-127, 128, shape).astype(np.int8)
+        weights = b.tensor(shape, np.full(shape[axis], 0.01), data=data, axis=axis)
+        output = b.tensor((1, 64, 64, shape[axis]), 0.2, 3)
+        name = "DepthwiseConv2D" if axis else "Conv2D"
+        b.operator("DEPTHWISE_CONV_2D" if axis else "CONV_2D", [current, weights], [output],
+                   f"{name}Options", **options,
+                   **({"depthMultiplier": 1} if axis else {}))  # fmt: skip
+        current = output
+    graph = read_graph(b.build([source], [current]), "window")
+    flow = Flow(graph, lower_graph(graph))
+    for pushed in (False, True):
+        segments, cost = planner.Planner(flow, kind, pushed).smallest(float("inf"))[1:]
+        schedule = planner.arrange(flow, kind, segments, cost)
+        assert any(segment.batches for segment in segments)
+        assert clobbered(flow, schedule) == []

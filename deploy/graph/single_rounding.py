@@ -68,12 +68,15 @@ def find_single_rounding(
     halves = 2 * bytes_up[None, :] - 1  # of the steps, in halves of 2**s
     scaled = halves << (shifts[:, None] - 1 + 31)
     steps = -((2**30 - scaled) // multipliers[:, None])
+    # Where no sum reaches a step, the line must not reach it either; nothing else matters.
+    reached = steps <= magnitude[:, None]
+    steps = np.minimum(steps, magnitude[:, None] + 1)
     first = multipliers >> (shifts + 7 - SHIFT)
     # The hardest channels first, that an offset without hope is left early.
     order = np.argsort(-shifts, kind="stable")
     for number in range(_OFFSETS):
         offset = (number + 1) // 2 * (-1) ** number  # 0, -1, 1, -2, ...
-        found = _find(steps[order], first[order], shifts[order], bytes_up, offset)
+        found = _find(steps[order], reached[order], first[order], shifts[order], bytes_up, offset)
         if found is None:
             continue
         slopes, nudges = (np.empty_like(values) for values in found)
@@ -86,7 +89,12 @@ def find_single_rounding(
 
 
 def _find(
-    steps: np.ndarray, first: np.ndarray, shifts: np.ndarray, bytes_up: np.ndarray, offset: int
+    steps: np.ndarray,
+    reached: np.ndarray,
+    first: np.ndarray,
+    shifts: np.ndarray,
+    bytes_up: np.ndarray,
+    offset: int,
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """A slope and a nudge for every channel; None where one has none with this offset."""
     # What the high word must reach for each byte.
@@ -110,9 +118,11 @@ def _find(
             slope = np.where(fits, slope, 1)
             # The sum, scaled and nudged, at which the high word reaches it.
             needed = -(-(high[None, :] << 32) // slope[:, None]) - SCALE * steps[found]
-            low, most = needed.max(axis=1), needed.min(axis=1) + SCALE - 1
+            low = np.where(reached[found], needed, -INT32_MAX).max(axis=1)
+            most = needed.min(axis=1) + SCALE - 1
+            nudge = np.where(low > -INT32_MAX, (low + most) // 2, np.minimum(most, 0))
             fits &= low <= most
-            slopes[found[fits]], nudges[found[fits]] = slope[fits], ((low + most) // 2)[fits]
+            slopes[found[fits]], nudges[found[fits]] = slope[fits], nudge[fits]
             left = np.setdiff1d(left, found[fits])
             if not left.size:
                 break

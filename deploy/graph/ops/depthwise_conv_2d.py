@@ -174,11 +174,13 @@ def _inner_loop(
     """The inner loop, and the requantization that it needs."""
     _, height, width, _ = weights.shape
     square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
-    if not square or (a.dilation_h, a.dilation_w) != (1, 1) or not scaled_sums_fit(requant):
+    if not square or (a.dilation_h, a.dilation_w) != (1, 1):
         return requant, PORTABLE_DEPTHWISE
-    requant = in_one_rounding(requant, ended=False)
-    name = f"nb_depthwise_rows_{height}_{a.stride_w}{requant.suffix}"
-    return requant, inner_loop(name, PORTABLE_DEPTHWISE)
+    once = in_one_rounding(requant, ended=False)
+    if once.offset is None and not scaled_sums_fit(requant):
+        return requant, PORTABLE_DEPTHWISE
+    name = f"nb_depthwise_rows_{height}_{a.stride_w}{once.suffix}"
+    return once, inner_loop(name, PORTABLE_DEPTHWISE)
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

@@ -64,6 +64,8 @@ def find_single_rounding(
     """
     if shifts.size == 0 or int(shifts.min()) + 7 < SHIFT or maximum <= ZERO_POINT:
         return None
+    if np.any(SCALE * magnitude > INT32_MAX):
+        return None
     bytes_up = np.arange(1, maximum - ZERO_POINT + 1, dtype=np.int64)
     halves = 2 * bytes_up[None, :] - 1  # of the steps, in halves of 2**s
     scaled = halves << (shifts[:, None] - 1 + 31)
@@ -100,10 +102,10 @@ def _find(
     # What the high word must reach for each byte.
     high = (bytes_up << SHIFT) - 2 ** (SHIFT - 1) - offset
     slopes, nudges = np.zeros_like(first), np.zeros_like(first)
+    tried = [np.full(len(first), 2**62), np.full(len(first), 2**62)]  # up, down
     for start in range(0, len(first), 64):
         part = slice(start, start + 64)
         left = np.arange(len(first))[part]
-        tried = [np.full(len(first), 2**62), np.full(len(first), 2**62)]  # up, down
         for number in range(2 * _SLOPES + 1):
             change = (number + 1) // 2 * (-1) ** number
             moved = change * first[left] >> (shifts[left] + _FINE)

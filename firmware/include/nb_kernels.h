@@ -91,9 +91,9 @@ typedef struct {
  * behind (or before) those that the kernel writes, and it writes nothing else. */
 
 /* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4, _single is for
- * NB_FAST_SINGLE, a number is the depth but for that rest. Those of int16 weights (nb_gemm_int16.c) go by the depth: the first 4, 8, 12 or 16
- * values, blocks of 16 where there are more; three at the end count as four. They make one pixel as
- * well. 0 for cores without DSP instructions. */
+ * NB_FAST_SINGLE, a number is the depth but for that rest. Those of int16 weights (nb_gemm_int16.c)
+ * go by the depth: the first 4, 8, 12 or 16 values, blocks of 16 where there are more; three at the
+ * end count as four. They make one pixel as well. 0 for cores without DSP instructions. */
 struct nb_gemm;
 typedef void (*nb_gemm_function)(const struct nb_gemm *call);
 void nb_gemm(const struct nb_gemm *call);
@@ -204,9 +204,10 @@ nb_kernel nb_conv_any_s8;
 nb_kernel nb_conv_grouped_s8;
 
 /* As many output channels as input channels. Weights: [in_c][kernel_h * kernel_w]. May write over
- * its input where the compiler found that safe; never with a pitch that is not in_c. Scratch: 8 * rows * row_stride bytes (four channels' padded rows in int16); row_stride
- * is even and covers what the inner loops read: outputs in fours. Those named by kernel and stride
- * are for square kernels without dilation whose requantization is `fast`. */
+ * its input where the compiler found that safe; never with a pitch that is not in_c. Scratch:
+ * 8 * rows * row_stride bytes (four channels' padded rows in int16); row_stride is even and covers
+ * what the inner loops read: outputs in fours. Those named by kernel and stride are for square
+ * kernels without dilation whose requantization is `fast`. */
 struct nb_depthwise_rows;
 typedef void (*nb_depthwise_function)(struct nb_depthwise_rows *call);
 void nb_depthwise_rows_any(struct nb_depthwise_rows *call);

@@ -2,7 +2,8 @@
 #include "nb_conv_gather.h"
 
 /* Copies `count` bytes; returns where they end. */
-static inline __attribute__((always_inline)) int8_t *copy(int8_t *to, const int8_t *from, uint32_t count) {
+static inline __attribute__((always_inline)) int8_t *copy(int8_t *to, const int8_t *from,
+                                                          uint32_t count) {
 #ifdef NB_DSP
   uint32_t word;
   __asm__ volatile(

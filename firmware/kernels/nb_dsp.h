@@ -55,27 +55,6 @@ static inline uint32_t nb_smaller_bytes(uint32_t a, uint32_t b) {
   return result;
 }
 
-/* sum + a.low * b.low + a.high * b.high */
-static inline int32_t nb_smlad(uint32_t a, uint32_t b, int32_t sum) {
-  int32_t result;
-  __asm__("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
-  return result;
-}
-
-/* a's low halfword below b's low halfword. */
-static inline uint32_t nb_pack_low(uint32_t a, uint32_t b) {
-  uint32_t result;
-  __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(result) : "r"(a), "r"(b));
-  return result;
-}
-
-/* a's high halfword below b's high halfword. */
-static inline uint32_t nb_pack_high(uint32_t a, uint32_t b) {
-  uint32_t result;
-  __asm__("pkhtb %0, %1, %2, asr #16" : "=r"(result) : "r"(b), "r"(a));
-  return result;
-}
-
 /* sum + high word of (a * b), rounded. */
 static inline int32_t nb_smmlar(int32_t a, int32_t b, int32_t sum) {
   int32_t result;

@@ -1,15 +1,13 @@
 /* Sum or difference of two tensors, each with a factor: one shift and one saturation. */
-#include "nb_arithmetic.h"
+#include "nb_dsp.h"
 
 #ifdef NB_DSP
-#define NB_STRINGIFY(x) #x
-#define NB_STRING(x) NB_STRINGIFY(x)
 #define ONE                        \
   "ldrsb %[sum], [%[a]], #1\n"     \
   "ldrsb %[value], [%[b]], #1\n"   \
   "mla %[sum], %[sum], %[factor0], %[offset]\n" \
   "mla %[sum], %[value], %[factor1], %[sum]\n"  \
-  "ssat %[sum], #8, %[sum], asr #" NB_STRING(NB_WEIGHTED_SUM_SHIFT) "\n" \
+  "ssat %[sum], #8, %[sum], asr #" NB_TEXT(NB_WEIGHTED_SUM_SHIFT) "\n" \
   "strb %[sum], [%[output]], #1\n"
 #endif
 
@@ -23,8 +21,8 @@ static void add_up(const nb_weighted_sum_params *p, uint32_t count, const int8_t
         "1:\n" ONE ONE ONE ONE
         "subs %[fours], #1\n"
         "bne 1b\n"
-        : [sum] "=&r"(sum), [value] "=&r"(value), [fours] "+r"(fours), [a] "+r"(a), [b] "+r"(b),
-          [output] "+r"(output)
+        : [sum] "=&r"(sum), [value] "=&r"(value), [fours] "+&r"(fours), [a] "+&r"(a), [b] "+&r"(b),
+          [output] "+&r"(output)
         : [factor0] "r"(p->factor[0]), [factor1] "r"(p->factor[1]), [offset] "r"(p->offset)
         : "cc", "memory");
   }

@@ -18,6 +18,7 @@ from typing import Any
 
 import golden
 import numpy as np
+import pytest
 
 from deploy.build import firmware_root
 from deploy.codegen import compile_model
@@ -39,11 +40,12 @@ ITEMS = 3
 SECONDS = 600
 
 
-def missing_tools(build: str = "cortex-m4") -> str | None:
-    """None where a build's compiler and QEMU are installed, else what is missing."""
+def require(build: str = "cortex-m4") -> None:
+    """Skips a test where a build's compiler or QEMU is missing, and names it."""
     wanted = ("cc",) if build == HOST else ("arm-none-eabi-gcc", "qemu-system-arm")
     absent = [tool for tool in wanted if shutil.which(tool) is None]
-    return f"{', '.join(absent)} not installed" if absent else None
+    if absent:
+        pytest.skip(f"{', '.join(absent)} not installed")  # `make setup` installs it
 
 
 def _compiler(build: str) -> list[str]:

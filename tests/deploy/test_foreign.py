@@ -21,9 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("build", ["host", "cortex-m4", "cortex-m7"])
 def test_foreign_models(build, tmp_path):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)
+    target_runner.require(build)
     options = [{"schedule": kind} for _ in MODELS for kind in ("layer", "auto")]
     models = [path.read_bytes() for path in MODELS for _ in range(2)]
     said = target_runner.run(build, models, np.random.default_rng(0), tmp_path, options)

@@ -39,9 +39,7 @@ def products(data: bytes) -> list[str]:
 
 @pytest.mark.parametrize("build", ["host", "cortex-m4"])
 def test_every_byte_stays(build, tmp_path):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)  # names the tool; `make setup` installs it
+    target_runner.require(build)
     models = [model(kind, seed) for kind in KINDS for seed in range(12)]
     options = [ROOM] * len(models)
     rng = np.random.default_rng(0)
@@ -56,9 +54,7 @@ def test_every_byte_stays(build, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("build", ["host", "cortex-m4", "cortex-m7"])
 def test_every_byte_stays_slow(build, kind, tmp_path):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)  # names the tool; `make setup` installs it
+    target_runner.require(build)
     models = [model(kind, seed) for seed in range(12, 112)]
     rng = np.random.default_rng(0)
     assert target_runner.run(build, models, rng, tmp_path, [ROOM] * len(models)) == "equal"
@@ -100,7 +96,7 @@ def test_instructions_fall(tmp_path):
         result = run_images(target, place / "fw.elf", image)
         counts[limit] = result.instructions, result.outputs.tobytes()
     assert counts[None][1] == counts[10**9][1]
-    assert counts[10**9][0] < 0.945 * counts[None][0], counts
+    assert counts[10**9][0] < min(0.945 * counts[None][0], 1_014_000), counts
 
 
 def test_without_need_it_is_refused(capsys):

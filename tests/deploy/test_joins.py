@@ -49,9 +49,7 @@ def options_for(data: bytes, options: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(build, seeds, folder):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)
+    target_runner.require(build)
     models = [model(seed) for seed in seeds]
     options = [
         options_for(data, OPTIONS[seed % len(OPTIONS)])

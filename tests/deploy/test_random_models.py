@@ -30,9 +30,7 @@ def rng_of(kind: str, seed: int) -> np.random.Generator:
 
 
 def compare(build, models, options, folder):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)
+    target_runner.require(build)
     said = target_runner.run(build, models, np.random.default_rng(0), folder, options)
     assert said == "equal", said
 

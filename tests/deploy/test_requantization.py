@@ -60,9 +60,7 @@ def model(kind: str, bias: int) -> bytes:
 @pytest.mark.skipif(tflm_available() is not None, reason=str(tflm_available()))
 @pytest.mark.parametrize("build", ["host", "cortex-m4", "cortex-m3"])
 def test_the_largest_bias_and_one_more(build, tmp_path):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)
+    target_runner.require(build)
     models = []
     for kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
         for bias, fits in ((MOST - 1, True), (-MOST, True), (MOST, False), (-MOST - 1, False)):

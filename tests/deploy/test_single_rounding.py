@@ -97,9 +97,7 @@ def inner_loops(data, **options):
 
 @pytest.mark.parametrize("build", ["host", "cortex-m4", "cortex-m7"])
 def test_nets_that_round_once_equal_the_interpreter(build, tmp_path):
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)  # names the tool; `make setup` installs it
+    target_runner.require(build)
     data = models(range(100))
     assert target_runner.run(build, data, np.random.default_rng(0), tmp_path, None) == "equal"
     names = {name for each in data for name in inner_loops(each)}
@@ -109,9 +107,7 @@ def test_nets_that_round_once_equal_the_interpreter(build, tmp_path):
 @pytest.mark.parametrize("build", ["host", "cortex-m4", "cortex-m7"])
 def test_products_of_every_depth_equal_the_interpreter(build, tmp_path):
     """Nine pixels, two times four and one, in one rounding and in two."""
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)
+    target_runner.require(build)
     rng, data, names = np.random.default_rng(7), [], set()
     for depth in range(4, 42):
         for relu in (True, True, False):

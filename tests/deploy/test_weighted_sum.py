@@ -96,9 +96,7 @@ def test_a_found_sum_gives_every_output():
 @pytest.mark.parametrize("build", ["cortex-m4", "cortex-m3", "cortex-m0"])
 def test_cores(build, tmp_path):
     """Lengths that are no multiple of four, and the output in an input's place."""
-    missing = target_runner.missing_tools(build)
-    if missing is not None:
-        pytest.skip(missing)
+    target_runner.require(build)
     models = []
     for length in (1, 2, 3, 5, 37):
         b = Builder()

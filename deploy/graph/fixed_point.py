@@ -3,21 +3,29 @@
 Raw values are int32; Qm.n means m integer bits and n = 31 - m fraction bits.
 """
 
+from typing import TypeVar
+
+import numpy as np
+
+Number = TypeVar("Number", int, np.ndarray)  # an array is int64
+
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
 
-def saturating_rounding_doubling_high_mul(a: int, b: int) -> int:
-    """(a * b * 2) >> 32, rounded to nearest, ties away from zero for positive results only."""
-    if a == b == INT32_MIN:
+def saturating_rounding_doubling_high_mul(a: Number, b: int) -> Number:
+    """(a * b * 2) >> 32, rounded to nearest, ties away from zero for positive results only.
+
+    ``b`` is not INT32_MIN where ``a`` is an array.
+    """
+    if isinstance(a, int) and a == b == INT32_MIN:
         return INT32_MAX
     return (a * b + (1 << 30)) >> 31
 
 
-def rounding_divide_by_pot(x: int, exponent: int) -> int:
+def rounding_divide_by_pot(x: Number, exponent: int) -> Number:
     """x / 2**exponent, rounded to nearest, ties away from zero."""
     mask = (1 << exponent) - 1
-    threshold = (mask >> 1) + (1 if x < 0 else 0)
-    return (x >> exponent) + (1 if (x & mask) > threshold else 0)
+    return (x >> exponent) + ((x & mask) > (mask >> 1) + (x < 0))
 
 
 def saturating_left_shift(x: int, amount: int) -> int:

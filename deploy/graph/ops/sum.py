@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from deploy.graph.fixed_point import (
+    Number,
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
     wrap_int32,
@@ -40,16 +41,10 @@ def arithmetic_of_sum(
     out_q = require_int8(graph, op, graph.output(op), "output")
     low, high = activation_range(op.attributes.activation, out_q)
 
-    def scaled(value: int, which: int) -> int:
-        multiplier, exponent = multipliers[which]
-        return rounding_divide_by_pot(
-            saturating_rounding_doubling_high_mul(value, multiplier), -exponent
-        )
-
     def of(first: int, second: int) -> int:
-        a = scaled((first - zeros[0]) << LEFT_SHIFT, 0)
-        b = scaled((second - zeros[1]) << LEFT_SHIFT, 1)
-        return max(low, min(high, scaled(wrap_int32(combine(a, b)), 2) + zeros[2]))
+        a = _scaled((first - zeros[0]) << LEFT_SHIFT, multipliers[0])
+        b = _scaled((second - zeros[1]) << LEFT_SHIFT, multipliers[1])
+        return max(low, min(high, _scaled(wrap_int32(combine(a, b)), multipliers[2]) + zeros[2]))
 
     (m0, e0), (m1, e1), (m2, e2) = multipliers
     return Arithmetic(function, (m0, m1, m2), (-e0, -e1, -e2), of)
@@ -93,16 +88,15 @@ def lower_weighted_sum(
     )  # fmt: skip
 
 
+def _scaled(value: Number, multiplier: tuple[int, int]) -> Number:
+    """A value times a (multiplier, exponent), rounded twice as the reference does."""
+    factor, exponent = multiplier
+    return rounding_divide_by_pot(saturating_rounding_doubling_high_mul(value, factor), -exponent)
+
+
 def _every_output(zeros: list[int], multipliers: list[tuple[int, int]], sign: int) -> np.ndarray:
     """What :func:`arithmetic_of_sum` gives for all pairs of bytes, int64 [256, 256]."""
-
-    def scaled(values: np.ndarray, which: int) -> np.ndarray:
-        multiplier, exponent = multipliers[which]
-        product = (values * multiplier + (1 << 30)) >> 31
-        mask = (1 << -exponent) - 1
-        return (product >> -exponent) + ((product & mask) > (mask >> 1) + (product < 0))
-
     values = np.arange(-128, 128, dtype=np.int64)
-    first, second = (scaled((values - zeros[i]) << LEFT_SHIFT, i) for i in (0, 1))
+    first, second = (_scaled((values - zeros[i]) << LEFT_SHIFT, multipliers[i]) for i in (0, 1))
     total = first[:, None] + sign * second[None, :]
-    return np.clip(scaled(total, 2) + zeros[2], -128, 127)
+    return np.clip(_scaled(total, multipliers[2]) + zeros[2], -128, 127)

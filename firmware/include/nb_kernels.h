@@ -95,77 +95,25 @@ typedef struct {
  * go by the depth: the first 4, 8, 12 or 16 values, blocks of 16 where there are more; three at the
  * end count as four. They make one pixel as well. 0 for cores without DSP instructions. */
 struct nb_gemm;
-typedef void (*nb_gemm_function)(const struct nb_gemm *call);
-void nb_gemm(const struct nb_gemm *call);
-void nb_gemm_2(const struct nb_gemm *call);
-void nb_gemm_single(const struct nb_gemm *call);
-void nb_gemm_2_single(const struct nb_gemm *call);
-void nb_gemm_4(const struct nb_gemm *call);
-void nb_gemm_4_single(const struct nb_gemm *call);
-void nb_gemm_4_2(const struct nb_gemm *call);
-void nb_gemm_4_2_single(const struct nb_gemm *call);
-void nb_gemm_8(const struct nb_gemm *call);
-void nb_gemm_8_single(const struct nb_gemm *call);
-void nb_gemm_8_2(const struct nb_gemm *call);
-void nb_gemm_8_2_single(const struct nb_gemm *call);
-void nb_gemm_12(const struct nb_gemm *call);
-void nb_gemm_12_single(const struct nb_gemm *call);
-void nb_gemm_12_2(const struct nb_gemm *call);
-void nb_gemm_12_2_single(const struct nb_gemm *call);
-void nb_gemm_16(const struct nb_gemm *call);
-void nb_gemm_16_single(const struct nb_gemm *call);
-void nb_gemm_16_2(const struct nb_gemm *call);
-void nb_gemm_16_2_single(const struct nb_gemm *call);
-void nb_gemm_20(const struct nb_gemm *call);
-void nb_gemm_20_single(const struct nb_gemm *call);
-void nb_gemm_20_2(const struct nb_gemm *call);
-void nb_gemm_20_2_single(const struct nb_gemm *call);
-void nb_gemm_24(const struct nb_gemm *call);
-void nb_gemm_24_single(const struct nb_gemm *call);
-void nb_gemm_24_2(const struct nb_gemm *call);
-void nb_gemm_24_2_single(const struct nb_gemm *call);
-void nb_gemm_28(const struct nb_gemm *call);
-void nb_gemm_28_single(const struct nb_gemm *call);
-void nb_gemm_28_2(const struct nb_gemm *call);
-void nb_gemm_28_2_single(const struct nb_gemm *call);
-void nb_gemm_32(const struct nb_gemm *call);
-void nb_gemm_32_single(const struct nb_gemm *call);
-void nb_gemm_32_2(const struct nb_gemm *call);
-void nb_gemm_32_2_single(const struct nb_gemm *call);
-void nb_gemm_4_int16(const struct nb_gemm *call);
-void nb_gemm_4_int16_single(const struct nb_gemm *call);
-void nb_gemm_8_int16(const struct nb_gemm *call);
-void nb_gemm_8_int16_single(const struct nb_gemm *call);
-void nb_gemm_12_int16(const struct nb_gemm *call);
-void nb_gemm_12_int16_single(const struct nb_gemm *call);
-void nb_gemm_16_int16(const struct nb_gemm *call);
-void nb_gemm_16_int16_single(const struct nb_gemm *call);
-void nb_gemm_4_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_4_blocks_int16_single(const struct nb_gemm *call);
-void nb_gemm_8_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_8_blocks_int16_single(const struct nb_gemm *call);
-void nb_gemm_12_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_12_blocks_int16_single(const struct nb_gemm *call);
-void nb_gemm_16_blocks_int16(const struct nb_gemm *call);
-void nb_gemm_16_blocks_int16_single(const struct nb_gemm *call);
-void nb_gemm_4_2_int16(const struct nb_gemm *call);
-void nb_gemm_4_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_8_2_int16(const struct nb_gemm *call);
-void nb_gemm_8_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_12_2_int16(const struct nb_gemm *call);
-void nb_gemm_12_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_16_2_int16(const struct nb_gemm *call);
-void nb_gemm_16_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_4_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_4_blocks_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_8_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_8_blocks_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_12_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_12_blocks_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_16_blocks_2_int16(const struct nb_gemm *call);
-void nb_gemm_16_blocks_2_int16_single(const struct nb_gemm *call);
-void nb_gemm_1_int16(const struct nb_gemm *call);
-void nb_gemm_1_int16_single(const struct nb_gemm *call);
+typedef void nb_gemm_function(const struct nb_gemm *call);
+nb_gemm_function nb_gemm, nb_gemm_2, nb_gemm_single, nb_gemm_2_single, nb_gemm_4, nb_gemm_4_single,
+    nb_gemm_4_2, nb_gemm_4_2_single, nb_gemm_8, nb_gemm_8_single, nb_gemm_8_2, nb_gemm_8_2_single,
+    nb_gemm_12, nb_gemm_12_single, nb_gemm_12_2, nb_gemm_12_2_single, nb_gemm_16, nb_gemm_16_single,
+    nb_gemm_16_2, nb_gemm_16_2_single, nb_gemm_20, nb_gemm_20_single, nb_gemm_20_2,
+    nb_gemm_20_2_single, nb_gemm_24, nb_gemm_24_single, nb_gemm_24_2, nb_gemm_24_2_single,
+    nb_gemm_28, nb_gemm_28_single, nb_gemm_28_2, nb_gemm_28_2_single, nb_gemm_32, nb_gemm_32_single,
+    nb_gemm_32_2, nb_gemm_32_2_single;
+nb_gemm_function nb_gemm_4_int16, nb_gemm_4_int16_single, nb_gemm_8_int16, nb_gemm_8_int16_single,
+    nb_gemm_12_int16, nb_gemm_12_int16_single, nb_gemm_16_int16, nb_gemm_16_int16_single,
+    nb_gemm_4_blocks_int16, nb_gemm_4_blocks_int16_single, nb_gemm_8_blocks_int16,
+    nb_gemm_8_blocks_int16_single, nb_gemm_12_blocks_int16, nb_gemm_12_blocks_int16_single,
+    nb_gemm_16_blocks_int16, nb_gemm_16_blocks_int16_single, nb_gemm_4_2_int16,
+    nb_gemm_4_2_int16_single, nb_gemm_8_2_int16, nb_gemm_8_2_int16_single, nb_gemm_12_2_int16,
+    nb_gemm_12_2_int16_single, nb_gemm_16_2_int16, nb_gemm_16_2_int16_single,
+    nb_gemm_4_blocks_2_int16, nb_gemm_4_blocks_2_int16_single, nb_gemm_8_blocks_2_int16,
+    nb_gemm_8_blocks_2_int16_single, nb_gemm_12_blocks_2_int16, nb_gemm_12_blocks_2_int16_single,
+    nb_gemm_16_blocks_2_int16, nb_gemm_16_blocks_2_int16_single, nb_gemm_1_int16,
+    nb_gemm_1_int16_single;
 
 /* in_c is at least 4. Scratch: 8 * in_c rounded up to 4. Weights: [out_c][in_c rounded up to 4].
  * nb_conv_1x1_s8 needs a requantization that is `fast`; nb_conv_1x1_any_s8 has no such need and uses
@@ -174,7 +122,7 @@ void nb_gemm_1_int16_single(const struct nb_gemm *call);
 typedef struct {
   const void *weights; /* int8 */
   nb_requantization requantization;
-  nb_gemm_function gemm;
+  nb_gemm_function *gemm;
   uint16_t width; /* pixels a row */
   uint16_t in_c, out_c, pitch;
   nb_ring in, out;
@@ -189,7 +137,7 @@ nb_kernel nb_conv_1x1_any_s8;
 typedef struct {
   const void *weights; /* int8 */
   nb_requantization requantization;
-  nb_gemm_function gemm;
+  nb_gemm_function *gemm;
   uint16_t in_h, in_w, in_c;
   uint16_t out_h, out_w, out_c, pitch;
   uint16_t group_c; /* input channels that one output channel reads */
@@ -209,20 +157,11 @@ nb_kernel nb_conv_grouped_s8;
  * what the inner loops read: outputs in fours. Those named by kernel and stride are for square
  * kernels without dilation whose requantization is `fast`. */
 struct nb_depthwise_rows;
-typedef void (*nb_depthwise_function)(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_any(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_3_1(struct nb_depthwise_rows *call); /* kernel, stride */
-void nb_depthwise_rows_3_2(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_5_1(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_5_2(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_7_1(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_7_2(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_3_1_single(struct nb_depthwise_rows *call); /* NB_FAST_SINGLE */
-void nb_depthwise_rows_3_2_single(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_5_1_single(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_5_2_single(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_7_1_single(struct nb_depthwise_rows *call);
-void nb_depthwise_rows_7_2_single(struct nb_depthwise_rows *call);
+typedef void nb_depthwise_function(struct nb_depthwise_rows *call);
+nb_depthwise_function nb_depthwise_rows_any, nb_depthwise_rows_3_1, nb_depthwise_rows_3_2,
+    nb_depthwise_rows_5_1, nb_depthwise_rows_5_2, nb_depthwise_rows_7_1, nb_depthwise_rows_7_2,
+    nb_depthwise_rows_3_1_single, nb_depthwise_rows_3_2_single, nb_depthwise_rows_5_1_single,
+    nb_depthwise_rows_5_2_single, nb_depthwise_rows_7_1_single, nb_depthwise_rows_7_2_single;
 typedef struct {
   const int8_t *weights;
   nb_requantization requantization;
@@ -233,7 +172,7 @@ typedef struct {
   uint16_t pad_top, pad_left;
   uint16_t rows, row_stride;
   nb_ring in, out;
-  nb_depthwise_function function;
+  nb_depthwise_function *function;
 } nb_depthwise_conv_params;
 nb_kernel nb_depthwise_conv_s8;
 nb_kernel nb_depthwise_conv_clamped_s8;
@@ -256,7 +195,7 @@ nb_kernel nb_depthwise_conv_multiplier_s8;
 typedef struct {
   const void *weights; /* int8 */
   nb_requantization requantization;
-  nb_gemm_function gemm; /* of int16 weights */
+  nb_gemm_function *gemm; /* of int16 weights */
   uint32_t batch;
   uint16_t in_c, out_c;
 } nb_fully_connected_params;

@@ -206,7 +206,7 @@ WIDEN(nb_gemm_widen_256, "mov r3, #0xff00ff00\n", EVEN_256, ODD_256)
 GEMM_1(gemm_1, TWICE)
 GEMM_1(gemm_1_single, ONCE)
 
-void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
+void nb_gemm_1_pixel(nb_gemm_function *gemm, const void *weights, const nb_requantization *r,
                      const int8_t *row, uint32_t depth, int16_t *wide, int8_t *output) {
   const int of_int16 = r->fast & NB_FAST_INT16;
   const int scaled = r->fast == NB_FAST_SINGLE;

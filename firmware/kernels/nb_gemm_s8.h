@@ -60,7 +60,7 @@ static inline void nb_gemm_prepare(struct nb_gemm *call, const void *weights,
 
 /* All output channels of one pixel in `row`, saturated to int8; `wide` has room for 2 * depth
  * rounded up to 4 bytes. `gemm` matters only to int16 weights. */
-void nb_gemm_1_pixel(nb_gemm_function gemm, const void *weights, const nb_requantization *r,
+void nb_gemm_1_pixel(nb_gemm_function *gemm, const void *weights, const nb_requantization *r,
                      const int8_t *row, uint32_t depth, int16_t *wide, int8_t *output);
 
 #endif

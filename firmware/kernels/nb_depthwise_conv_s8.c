@@ -78,10 +78,9 @@ struct piece {
 };
 
 /* Finds the next piece of the padded input rows y..end - 1, which go to `row`; moves both on. Rows
- * of padding that come before it are filled in unless they are there already. Without `rows` there
- * is none. */
+ * of padding that come before it are filled in. Without `rows` there is none. */
 static struct piece next_piece(const nb_depthwise_conv_params *p, const int8_t *input, int32_t *y,
-                               int32_t end, int padded, int16_t **row) {
+                               int32_t end, int16_t **row) {
   const int32_t bottom = end < p->in_h ? end : p->in_h;
   struct piece found = {input, 0, *row};
   while (*y < end && found.rows == 0) {
@@ -89,7 +88,7 @@ static struct piece next_piece(const nb_depthwise_conv_params *p, const int8_t *
     if (*y < 0 || *y >= bottom) {
       rows = (uint32_t)((*y < 0 && end > 0 ? 0 : end) - *y);
       const uint32_t plane = (uint32_t)p->rows * p->row_stride;
-      for (uint32_t c = 0; c < CHANNELS && !padded; c++) {
+      for (uint32_t c = 0; c < CHANNELS; c++) {
         pad(p, *row + c * plane, rows * p->row_stride);
       }
     } else {
@@ -104,14 +103,12 @@ static struct piece next_piece(const nb_depthwise_conv_params *p, const int8_t *
   return found;
 }
 
-/* Copies the input rows y..end - 1, or padding unless it is there already, of `count` channels into
- * the planes, from `row` of the first plane on. Apart, so that the inner loop's stack is not on top
- * of its own. */
+/* Copies the input rows y..end - 1, or padding, of `count` channels into the planes, from `row` of
+ * the first plane on. Apart, so that the inner loop's stack is not on top of its own. */
 __attribute__((noinline)) static void fill(const nb_depthwise_conv_params *p, const int8_t *input,
-                                           int32_t y, int32_t end, uint32_t count, int padded,
-                                           int16_t *row) {
+                                           int32_t y, int32_t end, uint32_t count, int16_t *row) {
   while (y < end) {
-    const struct piece found = next_piece(p, input, &y, end, padded, &row);
+    const struct piece found = next_piece(p, input, &y, end, &row);
     if (found.rows != 0) copy_rows(p, found.input, found.rows, count, found.row);
   }
 }
@@ -149,7 +146,8 @@ static uint32_t rows_in_band(const nb_depthwise_conv_params *p) {
 }
 
 /* Bands of output rows, four channels after four: each channel's planes slide over the input. */
-__attribute__((noinline)) static void in_bands(const nb_layer *layer, uint32_t first, uint32_t last) {
+__attribute__((noinline)) static void in_bands(const nb_layer *layer, uint32_t first,
+                                               uint32_t last) {
   const nb_depthwise_conv_params *p = layer->params;
   const int8_t *input = layer->input;
   int8_t *output = layer->output;
@@ -173,9 +171,8 @@ __attribute__((noinline)) static void in_bands(const nb_layer *layer, uint32_t f
       if (next < top) next = top; /* a stride above the kernel's extent skips rows */
       band = last - y < most ? last - y : most;
       const uint32_t end = top + (band - 1) * p->stride_h + extent;
-      /* Where the planes hold all rows, the padding of the channels before is still there. */
       fill(p, input + channel, (int32_t)next - p->pad_top, (int32_t)end - p->pad_top, count,
-           channel != 0 && band == last - first, planes + (next - top) * p->row_stride);
+           planes + (next - top) * p->row_stride);
       next = end;
       for (uint32_t done = 0, run; done < band; done += run) {
         run = nb_ring_run(p->out, y + done, y + band);
@@ -199,7 +196,8 @@ __attribute__((noinline)) static void in_bands(const nb_layer *layer, uint32_t f
 #ifdef NB_DSP
 /* The same where the planes hold all rows: what is copied and computed is found once for all
  * channels. A ring of the input or the output is met at its end once at most. */
-__attribute__((noinline)) static void in_one_band(const nb_layer *layer, uint32_t first, uint32_t last) {
+__attribute__((noinline)) static void in_one_band(const nb_layer *layer, uint32_t first,
+                                                  uint32_t last) {
   const nb_depthwise_conv_params *p = layer->params;
   const int8_t *input = layer->input;
   int8_t *output = layer->output;
@@ -213,7 +211,7 @@ __attribute__((noinline)) static void in_one_band(const nb_layer *layer, uint32_
   int32_t y = (int32_t)(first * p->stride_h) - p->pad_top;
   const int32_t end = y + (int32_t)((last - first - 1) * p->stride_h + extent);
   for (int16_t *row = planes; y < end;) {
-    const struct piece found = next_piece(p, input, &y, end, 0, &row);
+    const struct piece found = next_piece(p, input, &y, end, &row);
     if (found.rows != 0) pieces[count++] = found;
   }
   const uint32_t run = nb_ring_run(p->out, first, last);

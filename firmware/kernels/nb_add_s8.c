@@ -1,6 +1,7 @@
 /* Addition of two tensors with different scales, brought to a common one at 20 more bits. */
 #include "nb_clamp_s8.h"
 #include "nb_dsp.h"
+#include "nb_walk.h"
 
 #define LEFT_SHIFT 20
 
@@ -25,7 +26,8 @@ typedef struct {
 } add_constants;
 
 /* Inlined at -Os, too: four times in the loop that all depends on. */
-static inline __attribute__((always_inline)) uint32_t add_fast(const add_constants *c, int32_t plain, int32_t other) {
+static inline __attribute__((always_inline)) uint32_t add_fast(const add_constants *c,
+                                                               int32_t plain, int32_t other) {
   int32_t value = (int32_t)((uint32_t)other << LEFT_SHIFT) + c->offset;
   value = nb_smmlar(value, c->twice_multiplier, value);
   value += value >> 31;
@@ -69,8 +71,9 @@ static uint32_t fast_part(const nb_add_params *p, uint32_t elements, const int8_
 
 #endif
 
-static void add(const nb_add_params *p, uint32_t elements, const int8_t *input0,
-                const int8_t *input1, int8_t *output) {
+static void add(const void *op, uint32_t elements, const int8_t *input0, const int8_t *input1,
+                int8_t *output) {
+  const nb_add_params *p = op;
   uint32_t i = 0;
 #ifdef NB_DSP
   i = fast_part(p, elements, input0, input1, output);
@@ -80,33 +83,11 @@ static void add(const nb_add_params *p, uint32_t elements, const int8_t *input0,
 
 void nb_add_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_add_params *p = layer->params;
-  const int8_t *input0 = layer->input;
-  const int8_t *input1 = layer->second;
-  int8_t *output = layer->output;
-  for (uint32_t y = first, run; y < last; y += run) {
-    run = nb_ring_run(p->in[0], y, last);
-    run = nb_ring_run(p->in[1], y, y + run);
-    run = nb_ring_run(p->out, y, y + run);
-    add(p, run * p->row, input0 + nb_ring_place(p->in[0], y) * p->row,
-        input1 + nb_ring_place(p->in[1], y) * p->row,
-        output + nb_ring_place(p->out, y) * p->row);
-  }
+  nb_walk_two(layer, add, p, p->in, p->out, p->row, first, last);
 }
 
 void nb_add_pixels_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_add_pixels_params *pixels = layer->params;
   const nb_add_params *p = &pixels->whole;
-  const uint32_t channels = pixels->pixels.channels;
-  const uint32_t pitch = pixels->pixels.pitch;
-  const uint32_t width = p->row / channels;
-  for (uint32_t y = first; y < last; y++) {
-    const int8_t *input0 = layer->input + nb_ring_place(p->in[0], y) * p->row;
-    const int8_t *input1 = layer->second + nb_ring_place(p->in[1], y) * p->row;
-    int8_t *output = layer->output + nb_ring_place(p->out, y) * width * pitch;
-    for (uint32_t x = 0; x < width; x++, output += pitch) {
-      add(p, channels, input0, input1, output);
-      input0 += channels;
-      input1 += channels;
-    }
-  }
+  nb_walk_two_pixels(layer, add, p, pixels->pixels, p->in, p->out, p->row, first, last);
 }

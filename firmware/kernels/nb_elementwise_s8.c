@@ -1,37 +1,21 @@
 /* Walks over two operands of one shape, or over one and a constant, for ADD, SUB and MUL. */
-#include "nb_arithmetic.h"
+#include "nb_walk.h"
+
+static void calculate(const void *op, uint32_t count, const int8_t *input0, const int8_t *input1,
+                      int8_t *output) {
+  const nb_elementwise *own = op;
+  own->function(own, count, input0, 1, input1, 1, output);
+}
 
 void nb_elementwise_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_elementwise_params *p = layer->params;
-  const int8_t *input0 = layer->input;
-  const int8_t *input1 = layer->second;
-  int8_t *output = layer->output;
-  for (uint32_t y = first, run; y < last; y += run) {
-    run = nb_ring_run(p->in[0], y, last);
-    run = nb_ring_run(p->in[1], y, y + run);
-    run = nb_ring_run(p->out, y, y + run);
-    p->op.function(&p->op, run * p->row, input0 + nb_ring_place(p->in[0], y) * p->row, 1,
-                   input1 + nb_ring_place(p->in[1], y) * p->row, 1,
-                   output + nb_ring_place(p->out, y) * p->row);
-  }
+  nb_walk_two(layer, calculate, &p->op, p->in, p->out, p->row, first, last);
 }
 
 void nb_elementwise_pixels_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_elementwise_pixels_params *pixels = layer->params;
   const nb_elementwise_params *p = &pixels->whole;
-  const uint32_t channels = pixels->pixels.channels;
-  const uint32_t pitch = pixels->pixels.pitch;
-  const uint32_t width = p->row / channels;
-  for (uint32_t y = first; y < last; y++) {
-    const int8_t *input0 = layer->input + nb_ring_place(p->in[0], y) * p->row;
-    const int8_t *input1 = layer->second + nb_ring_place(p->in[1], y) * p->row;
-    int8_t *output = layer->output + nb_ring_place(p->out, y) * width * pitch;
-    for (uint32_t x = 0; x < width; x++, output += pitch) {
-      p->op.function(&p->op, channels, input0, 1, input1, 1, output);
-      input0 += channels;
-      input1 += channels;
-    }
-  }
+  nb_walk_two_pixels(layer, calculate, &p->op, pixels->pixels, p->in, p->out, p->row, first, last);
 }
 
 /* One run along the innermost axis. */

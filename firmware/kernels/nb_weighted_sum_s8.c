@@ -1,5 +1,6 @@
 /* Sum or difference of two tensors, each with a factor: one shift and one saturation. */
 #include "nb_dsp.h"
+#include "nb_walk.h"
 
 #ifdef NB_DSP
 #define ONE                        \
@@ -11,8 +12,9 @@
   "strb %[sum], [%[output]], #1\n"
 #endif
 
-static void add_up(const nb_weighted_sum_params *p, uint32_t count, const int8_t *a,
-                   const int8_t *b, int8_t *output) {
+static void add_up(const void *op, uint32_t count, const int8_t *a, const int8_t *b,
+                   int8_t *output) {
+  const nb_weighted_sum_params *p = op;
 #ifdef NB_DSP
   uint32_t sum, value, fours = count >> 2;
   count &= 3;
@@ -36,33 +38,11 @@ static void add_up(const nb_weighted_sum_params *p, uint32_t count, const int8_t
 
 void nb_weighted_sum_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_weighted_sum_params *p = layer->params;
-  const int8_t *input0 = layer->input;
-  const int8_t *input1 = layer->second;
-  int8_t *output = layer->output;
-  for (uint32_t y = first, run; y < last; y += run) {
-    run = nb_ring_run(p->in[0], y, last);
-    run = nb_ring_run(p->in[1], y, y + run);
-    run = nb_ring_run(p->out, y, y + run);
-    add_up(p, run * p->row, input0 + nb_ring_place(p->in[0], y) * p->row,
-           input1 + nb_ring_place(p->in[1], y) * p->row,
-           output + nb_ring_place(p->out, y) * p->row);
-  }
+  nb_walk_two(layer, add_up, p, p->in, p->out, p->row, first, last);
 }
 
 void nb_weighted_sum_pixels_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_weighted_sum_pixels_params *pixels = layer->params;
   const nb_weighted_sum_params *p = &pixels->whole;
-  const uint32_t channels = pixels->pixels.channels;
-  const uint32_t pitch = pixels->pixels.pitch;
-  const uint32_t width = p->row / channels;
-  for (uint32_t y = first; y < last; y++) {
-    const int8_t *input0 = layer->input + nb_ring_place(p->in[0], y) * p->row;
-    const int8_t *input1 = layer->second + nb_ring_place(p->in[1], y) * p->row;
-    int8_t *output = layer->output + nb_ring_place(p->out, y) * width * pitch;
-    for (uint32_t x = 0; x < width; x++, output += pitch) {
-      add_up(p, channels, input0, input1, output);
-      input0 += channels;
-      input1 += channels;
-    }
-  }
+  nb_walk_two_pixels(layer, add_up, p, pixels->pixels, p->in, p->out, p->row, first, last);
 }

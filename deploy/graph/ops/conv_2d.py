@@ -104,7 +104,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     rows = values.reshape(channels, -1)
     requant = product_requantization(graph, op, rows, axis=0)
     if depth == in_c:
-        requant = in_one_rounding(requant, ended=True)
+        requant = in_one_rounding(requant)
     inner = kernel_h * kernel_w * depth
     padded = -(-inner // 4) * 4
     packed = np.zeros((channels, padded), np.int8)

@@ -176,7 +176,7 @@ def _inner_loop(
     square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
     if not square or (a.dilation_h, a.dilation_w) != (1, 1):
         return requant, PORTABLE_DEPTHWISE
-    once = in_one_rounding(requant, ended=False)
+    once = in_one_rounding(requant)
     if once.offset is None and not scaled_sums_fit(requant):
         return requant, PORTABLE_DEPTHWISE
     name = f"nb_depthwise_rows_{height}_{a.stride_w}{once.suffix}"

@@ -80,7 +80,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     packed = np.zeros((channels, padded), np.int8)
     packed[:, :depth] = rows
     batch = source.elements // depth
-    requant = in_one_rounding(product_requantization(graph, op, rows, axis=0), ended=True)
+    requant = in_one_rounding(product_requantization(graph, op, rows, axis=0))
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_fully_connected_s8" if requant.fast else "nb_fully_connected_any_s8",

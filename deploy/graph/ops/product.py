@@ -43,19 +43,15 @@ def product_requantization(
     )
 
 
-def in_one_rounding(r: Requantization, *, ended: bool) -> Requantization:
-    """The same function in one rounding on cores with DSP instructions, where that can be.
-
-    Args:
-        ended: with the mark behind the last channel.
-    """
+def in_one_rounding(r: Requantization) -> Requantization:
+    """The same function in one rounding on cores with DSP instructions, where that can be."""
     if not r.fast or r.zero_point != -128:
         return r
     bias, shifts, twice = unpack_channels(r.channels.data)
     found = find_single_rounding(bias, r.magnitude, twice % 2**32 // 2, shifts, r.maximum)
     if found is None:
         return r
-    end = np.array([CHANNELS_END], np.int32)[: int(ended)]
+    end = np.array([CHANNELS_END], np.int32)[: r.channels.data.size % 2]  # as in two roundings
     table = np.concatenate([found.table.reshape(-1), end])
     return replace(r, channels=replace(r.channels, dsp=table), offset=found.offset)
 

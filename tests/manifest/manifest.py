@@ -1,0 +1,200 @@
+"""What a refactoring must leave as it is: generated C, its size and cost, recipes, trained weights.
+
+``python tests/manifest/manifest.py write`` records the tree as it is in ``manifest.json``;
+``test_manifest.py`` compares. Trained weights are compared where they were recorded only: floats
+round differently on other processors and with other versions of torch.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+FILE = HERE / "manifest.json"
+PEERS = ROOT / "tests" / "data" / "peers"
+REFERENCES = ("small_32_int8", "mbv2_tiny_144_int8", "mcunet_in3_176_int8")
+MODES: dict[str, dict[str, Any]] = {
+    "image": {"schedule": "auto"},
+    "rows": {"schedule": "auto", "input_mode": "rows"},
+    "layer": {"schedule": "layer"},
+    "fused": {"schedule": "fused"},
+    "keep-dead": {"schedule": "auto", "keep_dead": True},
+    "int16": {"schedule": "auto", "constants_limit": 2_000_000},
+}
+COUNTED = ("image", "rows", "layer")
+GRAPHS = 200
+STEPS = 20
+
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "deploy")]
+
+
+def sha(data: str | bytes) -> str:
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:24]
+
+
+def machine() -> str:
+    """What floats depend on."""
+    import torch
+
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
+    name = next((line.split(":")[1].strip() for line in lines if "model name" in line), "?")
+    return f"{name}; torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _emitted(data: bytes, name: str, **options: Any) -> str:
+    from deploy.codegen import plan_model, write_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(plan_model(data, name=name, **options), Path(folder))
+        files = sorted(Path(folder).iterdir())
+        return sha("".join(f"{file.name}\n{file.read_text()}" for file in files))
+
+
+def generated() -> dict[str, str]:
+    """SHA-256 of the generated C of the reference models, mode by mode."""
+    return {
+        f"{name} {mode}": _emitted((PEERS / f"{name}.tflite").read_bytes(), name, **options)
+        for name in REFERENCES
+        for mode, options in MODES.items()
+    }
+
+
+def graphs() -> dict[str, str]:
+    """The same of random graphs, ten in one."""
+    import random_models
+    from test_random_models import SCHEDULES, rng_of
+
+    found: dict[str, str] = {}
+    for first in range(0, GRAPHS, 10):
+        shas = []
+        for seed in range(first, first + 10):
+            options = SCHEDULES[seed % len(SCHEDULES)]
+            make = random_models.chain if "input_mode" in options else random_models.graph
+            shas.append(_emitted(make(rng_of(make.__name__, seed)), f"g{seed}", **options))
+        found[f"graphs {first}.."] = sha("".join(shas))
+    return found
+
+
+def costs() -> dict[str, list[int]]:
+    """Instructions, RAM, flash beyond weights, engine: of the firmware in QEMU."""
+    import test_bounds
+
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            f"{name} {mode}": list(test_bounds.measured(name, mode, Path(folder)))
+            for name in REFERENCES
+            for mode in COUNTED
+        }
+
+
+def recipes() -> dict[str, str]:
+    """SHA-256 of every committed recipe, resolved."""
+    from netbooster.recipe import RECIPE_FOLDER, load_recipe
+
+    names = [
+        str(path.relative_to(RECIPE_FOLDER).with_suffix(""))
+        for path in RECIPE_FOLDER.rglob("*.toml")
+        if path.parent.name not in ("base", "tables")
+    ]
+    return {name: sha(load_recipe(name).to_toml()) for name in sorted(names)}
+
+
+def weights() -> dict[str, str]:
+    """SHA-256 of a network's weights after 20 steps of each method."""
+    import torch
+
+    from netbooster import pipeline
+    from netbooster.arms import train_method
+    from netbooster.checkpoint import state_digest
+    from netbooster.pipeline import load_contracted
+    from netbooster.recipe import parse_recipe
+
+    def recipe(name: str, method: str, **changes: Any) -> Any:
+        content: dict[str, Any] = {
+            "name": name,
+            "method": method,
+            "data": {"name": "glyphs", "characters": "0123", "resolution": 32, "channels": 3},
+            "model": {"name": "mobilenetv2-tiny"},
+            "train": {"steps": STEPS, "batch_size": 8, "threads": 1, "lr": 0.02},
+            "netbooster": {"giant_share": 0.5, "plt_lr": 0.01},
+        }
+        return parse_recipe(content | changes, name)
+
+    torch.set_num_threads(1)
+    teacher = {"distillation": {"teacher": recipe("teacher", "vanilla", route=2).model_dump()}}
+    changes: dict[str, dict[str, Any]] = {
+        "vanilla": {},
+        "netbooster": {},
+        "dropblock": {"dropblock": {"from_stride": 8, "block_size": 2}},
+        "kd": teacher,
+        "tf-kd": {},
+        "rco-kd": teacher,
+        "rocket-launch": teacher,
+        "netaug": {"netaug": {"bn_images": 16}},
+        "netbooster-kd": teacher,
+    }
+    pipeline.evaluate_splits = lambda *_, **__: {"test": 0.5}  # type: ignore[assignment]
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for method, extra in changes.items():
+            path = train_method(recipe(f"run-{method}", method, **extra), Path(folder) / method)
+            found[method] = state_digest(load_contracted(path)[0].state_dict())[:24]
+    return found
+
+
+def demo() -> dict[str, str]:
+    """The demo's flatbuffers, after 60 steps instead of 1,000."""
+    from netbooster.recipe import RECIPE_FOLDER
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "digits.toml"
+        base = RECIPE_FOLDER / "digits.toml"
+        path.write_text(f'extends = "{base}"\n[train]\nsteps = 60\nthreads = 1\n')
+        run = Path(folder) / "run"
+        for words in (["train", path, "-o", run], ["contract", run], ["export", run]):
+            subprocess.run(
+                [sys.executable, "-m", "deploy.cli", *map(str, words)],
+                check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
+            )  # fmt: skip
+        return {
+            arm: sha((run / arm / "model.tflite").read_bytes()) for arm in ("vanilla", "boosted")
+        }
+
+
+SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {
+    "generated": generated,
+    "graphs": graphs,
+    "costs": costs,
+    "recipes": recipes,
+    "weights": weights,
+    "demo": demo,
+}
+FLOATS = ("weights", "demo")
+
+
+def main() -> None:
+    """Write all sections, or those that are named."""
+    names = sys.argv[2:] or list(SECTIONS)
+    content = json.loads(FILE.read_text()) if FILE.is_file() else {}
+    for name in names:
+        content[name] = SECTIONS[name]()
+        print(f"{name}: {len(content[name])} entries", flush=True)
+        if name in FLOATS:
+            content["machine"] = machine()
+    FILE.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] != ["write"]:
+        sys.exit(f"usage: manifest.py write [{'|'.join(SECTIONS)}]")
+    main()

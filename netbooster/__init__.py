@@ -4,9 +4,9 @@ The method works on any torch network; recipes and the command line are built fr
 
 >>> import torch
 >>> from torch import nn
->>> from netbooster.contraction import contract, contraction_error
+>>> from netbooster.giant.contraction import contract, contraction_error
 >>> from netbooster.expansion import ExpansionConfig, expand
->>> from netbooster.linearization import PLTSchedule, set_alpha
+>>> from netbooster.giant.plt import PLTSchedule, set_alpha
 >>> _ = torch.manual_seed(0)
 >>> def network(c):  # any nn.Module: its 1x1 convolutions before a BN, or its MLPs, can grow
 ...     return nn.Sequential(
@@ -33,8 +33,8 @@ True
 >>> contraction_error(giant, boosted, torch.randn(4, 3, 6, 6)) < 1e-4
 True
 
-:class:`netbooster.train.Trainer` is the loop with checkpoints, AMP, EMA, gradient accumulation and
-`torchrun`; it takes any network and any :class:`netbooster.data.Dataset`.
+:class:`netbooster.training.loop.Trainer` is the loop with checkpoints, AMP, EMA, gradient
+accumulation and `torchrun`; it takes any network and any :class:`netbooster.data.Dataset`.
 """
 
 __version__ = "0.1.0"

@@ -24,11 +24,11 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from engine_peers import bakenn, picture, run, tflm  # noqa: E402
 from engine_peers.adapt import adapt  # noqa: E402
 
-from deploy.bench import Settings, bench_model  # noqa: E402
-from deploy.build import build_firmware  # noqa: E402
-from deploy.errors import DeployError  # noqa: E402
-from deploy.files import write_atomic  # noqa: E402
-from deploy.memory import arena_limit  # noqa: E402
+from deploy.build.firmware import build_firmware  # noqa: E402
+from deploy.core.errors import DeployError  # noqa: E402
+from deploy.core.files import write_atomic  # noqa: E402
+from deploy.evidence.bench import Settings, bench_model  # noqa: E402
+from deploy.schedule.memory import arena_limit  # noqa: E402
 from deploy.targets import Target, load_target  # noqa: E402
 
 MODELS = ("small_32_int8", "mbv2_tiny_144_int8", "mcunet_in3_176_int8")

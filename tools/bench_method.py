@@ -27,11 +27,11 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from netbooster.common.errors import NetBoosterError  # noqa: E402
+from netbooster.common.files import write_atomic  # noqa: E402
 from netbooster.data import Dataset, SplitName, load_dataset  # noqa: E402
-from netbooster.errors import NetBoosterError  # noqa: E402
-from netbooster.files import write_atomic  # noqa: E402
-from netbooster.recipe import Recipe, load_recipe  # noqa: E402
-from netbooster.statistics import interval  # noqa: E402
+from netbooster.experiment.recipe import Recipe, load_recipe  # noqa: E402
+from netbooster.experiment.statistics import interval  # noqa: E402
 
 ARMS = ("vanilla", "boosted")
 MOST_SETTINGS = 12
@@ -85,11 +85,11 @@ def run_job(job: Job) -> dict[str, Any]:
     """
     import torch
 
-    from netbooster.checkpoint import RunStore
-    from netbooster.distributed import check_device
-    from netbooster.evaluate import evaluate_splits
-    from netbooster.pipeline import contract_checked, fit_netbooster, fit_vanilla
-    from netbooster.train import reproducible
+    from netbooster.experiment.pipeline import contract_checked, fit_netbooster, fit_vanilla
+    from netbooster.training.checkpoint import RunStore
+    from netbooster.training.distributed import check_device
+    from netbooster.training.evaluate import evaluate_splits
+    from netbooster.training.loop import reproducible
 
     recipe = job.load()
     dataset = _dataset(recipe.data.model_dump_json())

@@ -26,12 +26,12 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from netbooster.budget import measure_budget  # noqa: E402
-from netbooster.expanded import ExpandedConv  # noqa: E402
-from netbooster.expansion import ExpansionConfig, expand, expanded_layers  # noqa: E402
-from netbooster.linearization import set_alpha  # noqa: E402
+from netbooster.common.budget import measure_budget  # noqa: E402
+from netbooster.common.seeds import reproducible  # noqa: E402
+from netbooster.giant.expanded import ExpandedConv  # noqa: E402
+from netbooster.giant.expansion import ExpansionConfig, expand, expanded_layers  # noqa: E402
+from netbooster.giant.plt import set_alpha  # noqa: E402
 from netbooster.models import build_model  # noqa: E402
-from netbooster.reproducible import reproducible  # noqa: E402
 
 CLASSES = 100
 #: The paper's 310 epochs: 160 of the giant, 40 of decay (alpha is 0.5 on average), 110 of tuning.

@@ -31,15 +31,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from engine_variants import Change, make_variant  # noqa: E402
 
-from deploy.bench.exact import equals_interpreter  # noqa: E402
-from deploy.build import build_firmware  # noqa: E402
+from deploy.build.firmware import build_firmware  # noqa: E402
 from deploy.codegen import plan_model, write_model  # noqa: E402
-from deploy.emulate import run_images  # noqa: E402
-from deploy.errors import DeployError  # noqa: E402
-from deploy.files import write_atomic  # noqa: E402
-from deploy.graph import read_graph  # noqa: E402
+from deploy.core.errors import DeployError  # noqa: E402
+from deploy.core.files import write_atomic  # noqa: E402
+from deploy.devices import run_images  # noqa: E402
+from deploy.evidence.bench.exact import equals_interpreter  # noqa: E402
 from deploy.targets import Target, load_target  # noqa: E402
-from deploy.tflm import tflm_available  # noqa: E402
+from deploy.tflite import read_graph  # noqa: E402
+from deploy.tflite.tflm import tflm_available  # noqa: E402
 
 PEERS = ROOT / "tests" / "data" / "peers"
 LEAST = 0.9

@@ -23,9 +23,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 from engine_peers import bakenn  # noqa: E402
 from engine_peers.adapt import adapt  # noqa: E402
 
-from deploy.build import build_firmware  # noqa: E402
-from deploy.emulate import QemuSession  # noqa: E402
-from deploy.errors import DeployError  # noqa: E402
+from deploy.build.firmware import build_firmware  # noqa: E402
+from deploy.core.errors import DeployError  # noqa: E402
+from deploy.devices import QemuSession  # noqa: E402
 from deploy.targets import Target, load_target  # noqa: E402
 
 EMULATED = "mps2-an386"

@@ -31,5 +31,5 @@ fi
 say "TensorFlow and onnx2tf: .venv-onnx; torch, pytest and all else: .venv"
 say "cross-check of both roads (a skip is a failure)"
 PYTHONPATH=$PWD NETBOOSTER_REQUIRE_ONNX=1 .venv-onnx/bin/python -m pytest -q -W ignore \
-    tests/deploy/test_via_onnx.py tests/deploy/test_via_onnx_padding.py \
-    tests/deploy/export/test_second_road.py "$@"
+    tests/deploy/quantize/test_via_onnx.py tests/deploy/quantize/test_via_onnx_padding.py \
+    tests/deploy/quantize/test_second_road.py "$@"

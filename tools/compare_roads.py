@@ -23,22 +23,22 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deploy.errors import DeployError  # noqa: E402
-from deploy.export import export  # noqa: E402
-from deploy.files import write_atomic  # noqa: E402
-from deploy.graph import parse_graph  # noqa: E402
-from deploy.model_io import (  # noqa: E402
+from deploy.core.errors import DeployError  # noqa: E402
+from deploy.core.files import write_atomic  # noqa: E402
+from deploy.quantize import export  # noqa: E402
+from deploy.quantize.via_onnx import convert_onnx, torch_to_onnx  # noqa: E402
+from deploy.run.model_io import (  # noqa: E402
     calibration_images,
     input_quantization,
     load_model,
     test_batches,
 )
-from deploy.tflm import TflmModel  # noqa: E402
-from deploy.via_onnx import convert_onnx, torch_to_onnx  # noqa: E402
+from deploy.tflite import parse_graph  # noqa: E402
+from deploy.tflite.tflm import TflmModel  # noqa: E402
+from netbooster.common.errors import NetBoosterError  # noqa: E402
 from netbooster.data import load_dataset  # noqa: E402
-from netbooster.errors import NetBoosterError  # noqa: E402
-from netbooster.recipe import load_recipe  # noqa: E402
-from netbooster.statistics import interval  # noqa: E402
+from netbooster.experiment.recipe import load_recipe  # noqa: E402
+from netbooster.experiment.statistics import interval  # noqa: E402
 
 ROADS = ("own", "onnx2tf")
 

@@ -6,9 +6,10 @@
 
 Each network runs once on the emulator layer by layer and once as the compiler schedules it, in
 streams of rows; executed instructions and estimated cycles of every layer are fitted, kernel by
-kernel, to what `deploy.fit.features` lists, by non-negative least squares of the relative error.
-The models in tests/data/peers are not fitted to: the error on them, as the compiler schedules them,
-is what `netbooster fit` reports as its own. Run it again when a kernel or the planner changes.
+kernel, to what `deploy.evidence.fit.features` lists, by non-negative least squares of the relative
+error. The models in tests/data/peers are not fitted to: the error on them, as the compiler
+schedules them, is what `netbooster fit` reports as its own. Run it again when a kernel or the
+planner changes.
 """
 
 import argparse
@@ -25,12 +26,12 @@ from scipy.optimize import nnls
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from deploy.build import build_firmware  # noqa: E402
+from deploy.build.firmware import build_firmware  # noqa: E402
 from deploy.codegen import Plan, compile_model  # noqa: E402
-from deploy.emulate import run_images  # noqa: E402
-from deploy.files import write_atomic  # noqa: E402
-from deploy.fit import features  # noqa: E402
-from deploy.model_io import untrained_flatbuffer  # noqa: E402
+from deploy.core.files import write_atomic  # noqa: E402
+from deploy.devices import run_images  # noqa: E402
+from deploy.evidence.fit import features  # noqa: E402
+from deploy.run.model_io import untrained_flatbuffer  # noqa: E402
 from deploy.targets import load_target  # noqa: E402
 
 NETWORKS = (("mobilenetv2-tiny", 32), ("mobilenetv2-tiny", 64), ("mcunet-in3", 48))
@@ -125,7 +126,7 @@ def main() -> None:
             print(name, resolution, schedule, f"{count:,} instructions", flush=True)
     # None of these sums needs the arithmetic of the reference, a few elsewhere do.
     name, resolution = NETWORKS[0]
-    with patch("deploy.graph.ops.sum.find_weighted_sum", return_value=None):
+    with patch("deploy.tflite.ops.sum.find_weighted_sum", return_value=None):
         data = untrained_flatbuffer(name, resolution=resolution, classes=100, channels=3)
         measured.append(measure(data, f"{name}-{resolution}", target))
     known = {

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from deploy.export import export
-from deploy.export.calibrate import activations, channel_maxima
-from deploy.export.ops.conv import Conv
+from deploy.quantize import export
+from deploy.quantize.calibrate import activations, channel_maxima
+from deploy.quantize.ops.conv import Conv
 from netbooster.data import Dataset
-from netbooster.expansion import expanded_layers
-from netbooster.pipeline import build_giant
-from netbooster.recipe import Recipe
+from netbooster.experiment.pipeline import build_giant
+from netbooster.experiment.recipe import Recipe
+from netbooster.giant.expansion import expanded_layers
 
 
 @dataclass(frozen=True)

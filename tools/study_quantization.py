@@ -35,23 +35,23 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 
 from merged_ranges import compare_spreads, merged_layers, spreads  # noqa: E402
 
+from deploy.build.host_model import HostModel, build_host  # noqa: E402
 from deploy.codegen import compile_model  # noqa: E402
-from deploy.errors import DeployError  # noqa: E402
-from deploy.export import ExportResult, export  # noqa: E402
-from deploy.files import write_atomic  # noqa: E402
-from deploy.host_model import HostModel, build_host  # noqa: E402
-from deploy.model_io import (  # noqa: E402
+from deploy.core.errors import DeployError  # noqa: E402
+from deploy.core.files import write_atomic  # noqa: E402
+from deploy.core.stamps import hash_file  # noqa: E402
+from deploy.quantize import ExportResult, export  # noqa: E402
+from deploy.run.model_io import (  # noqa: E402
     calibration_images,
     fine_tuned,
     input_quantization,
     load_model,
     test_batches,
 )
-from deploy.stamps import hash_file  # noqa: E402
+from netbooster.common.errors import NetBoosterError  # noqa: E402
 from netbooster.data import Dataset, load_dataset  # noqa: E402
-from netbooster.errors import NetBoosterError  # noqa: E402
-from netbooster.recipe import Recipe, load_recipe  # noqa: E402
-from netbooster.statistics import interval  # noqa: E402
+from netbooster.experiment.recipe import Recipe, load_recipe  # noqa: E402
+from netbooster.experiment.statistics import interval  # noqa: E402
 
 ARMS = ("vanilla", "boosted")
 MOST_LOST = 0.2  # points of the gain, mean over seeds
@@ -61,7 +61,7 @@ METHODS = ("post-training", "equalized", "quantization-aware")
 
 @dataclass(frozen=True)
 class Method:
-    """A way to quantize; ``calibration`` is one of ``deploy.export.METHODS``."""
+    """A way to quantize; ``calibration`` is one of ``deploy.quantize.METHODS``."""
 
     name: str
     calibration: str
@@ -257,7 +257,7 @@ def _yes(value: bool) -> str:
 def parse_method(text: str) -> Method:
     """``METHOD:CALIBRATION``."""
     name, _, calibration = text.partition(":")
-    from deploy.export import METHODS as CALIBRATIONS
+    from deploy.quantize import METHODS as CALIBRATIONS
 
     if name not in METHODS or calibration not in CALIBRATIONS:
         raise DeployError(

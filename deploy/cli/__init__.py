@@ -61,8 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     Bad input ends with one line on stderr and exit code 2, never with a traceback.
     """
-    from deploy.errors import DeployError
-    from netbooster.errors import EchoedError, NetBoosterError
+    from deploy.core.errors import DeployError
+    from netbooster.common.errors import EchoedError, NetBoosterError
 
     try:
         code = app(args=arguments, prog_name="netbooster", standalone_mode=False)

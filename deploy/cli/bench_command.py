@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.cli.context import DEFAULT_TARGET, TargetOption
 from deploy.cli.inspect_command import read_bytes
-from deploy.cli.planning import (
+from deploy.core.files import write_atomic
+from deploy.run.context import DEFAULT_TARGET, TargetOption
+from deploy.run.planning import (
     InputMode,
     InputOption,
     KeepDeadOption,
@@ -19,7 +20,6 @@ from deploy.cli.planning import (
     ScheduleOption,
     WidenOption,
 )
-from deploy.files import write_atomic
 
 NO_ARGS_IS_HELP = True
 _FUNCTIONS = 25  # lines of the table; the JSON has all
@@ -51,7 +51,7 @@ def command(
     Counts begin with the input in place (or the first pushed row) and end with the last output
     byte. Exit code 1: an output byte differs from the TFLM interpreter's.
     """
-    from deploy.bench import Settings, bench_model
+    from deploy.evidence.bench import Settings, bench_model
     from deploy.targets import load_target
 
     board = load_target(target)

@@ -8,18 +8,12 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import (
-    DEFAULT_TARGET,
-    ModelOption,
-    ModelPaths,
-    RunContext,
-    TargetOption,
-)
-from deploy.cli.engine import Engine, EngineOption, TflmOption, build_tflm_stage
-from deploy.cli.single_file import build_file
-from deploy.errors import DeployError
-from deploy.files import write_atomic
-from deploy.stamps import Stamp
+from deploy.core.errors import DeployError
+from deploy.core.files import write_atomic
+from deploy.core.stamps import Stamp
+from deploy.run.context import DEFAULT_TARGET, ModelOption, ModelPaths, RunContext, TargetOption
+from deploy.run.engine import Engine, EngineOption, TflmOption, build_tflm_stage
+from deploy.run.single_file import build_file
 
 NO_ARGS_IS_HELP = True
 
@@ -49,9 +43,9 @@ def stage(context: RunContext) -> None:
 
 
 def _build(context: RunContext, paths: ModelPaths) -> None:
-    from deploy.build import build_firmware
-    from deploy.host_model import HostModel, build_host
-    from deploy.model_io import int8_accuracy
+    from deploy.build.firmware import build_firmware
+    from deploy.build.host_model import HostModel, build_host
+    from deploy.run.model_io import int8_accuracy
 
     target = context.target
     elf = paths.firmware(target.name)
@@ -78,7 +72,7 @@ def _build(context: RunContext, paths: ModelPaths) -> None:
 
 def build_folder(generated: Path, target_name: str, output: Path | None) -> Path:
     """Build one folder of generated C for a target."""
-    from deploy.build import build_firmware
+    from deploy.build.firmware import build_firmware
     from deploy.targets import load_target
 
     target = load_target(target_name)

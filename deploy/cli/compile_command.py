@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import DEFAULT_TARGET, ModelOption, RunContext, TargetOption
 from deploy.cli.inspect_command import read_bytes
-from deploy.cli.planning import (
+from deploy.core.stamps import Stamp
+from deploy.run.context import DEFAULT_TARGET, ModelOption, RunContext, TargetOption
+from deploy.run.planning import (
     InputMode,
     InputOption,
     KeepDeadOption,
@@ -18,7 +19,6 @@ from deploy.cli.planning import (
     ScheduleOption,
     WidenOption,
 )
-from deploy.stamps import Stamp
 
 NO_ARGS_IS_HELP = True
 KB = 1000

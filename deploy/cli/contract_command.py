@@ -3,15 +3,15 @@
 import json
 
 from deploy.cli.console import console, say
-from deploy.cli.context import ModelPaths, RunContext, RunFolder
-from deploy.files import write_atomic
+from deploy.core.files import write_atomic
+from deploy.run.context import ModelPaths, RunContext, RunFolder
 
 NO_ARGS_IS_HELP = True
 
 
 def stage(context: RunContext) -> None:
     """Contract, then write down each model's budget for the report."""
-    from netbooster.pipeline import contract_run
+    from netbooster.experiment.pipeline import contract_run
 
     contract_run(context.recipe, context.folder, device=context.device, console=console)
     for paths in context.models:
@@ -19,7 +19,7 @@ def stage(context: RunContext) -> None:
 
 
 def _write_summary(context: RunContext, paths: ModelPaths) -> None:
-    from deploy.model_io import load_model, summarize
+    from deploy.run.model_io import load_model, summarize
 
     context.need(paths.contracted, "train")
     summary = summarize(load_model(paths.contracted), context.recipe, paths.name)

@@ -14,7 +14,7 @@ def command() -> None:
 
     Ends with exit code 1 where something required is missing.
     """
-    from deploy.doctor import package_checks, tool_checks
+    from deploy.build.doctor import package_checks, tool_checks
 
     checks = [*tool_checks(), *package_checks()]
     title = f"Python {sys.version.split()[0]} on {platform.platform()}"

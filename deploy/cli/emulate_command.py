@@ -8,18 +8,12 @@ import numpy as np
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import (
-    DEFAULT_TARGET,
-    ModelOption,
-    ModelPaths,
-    RunContext,
-    TargetOption,
-)
-from deploy.cli.engine import Engine, EngineOption, TflmOption, prepare_engine
-from deploy.cli.single_file import emulate_file
-from deploy.errors import DeployError
-from deploy.files import write_atomic
-from deploy.stamps import Stamp, hash_file, hash_files
+from deploy.core.errors import DeployError
+from deploy.core.files import write_atomic
+from deploy.core.stamps import Stamp, hash_file, hash_files
+from deploy.run.context import DEFAULT_TARGET, ModelOption, ModelPaths, RunContext, TargetOption
+from deploy.run.engine import Engine, EngineOption, TflmOption, prepare_engine
+from deploy.run.single_file import emulate_file
 
 NO_ARGS_IS_HELP = True
 
@@ -32,7 +26,7 @@ def stage(
     max_instructions: int | None = None,
 ) -> None:
     """Run test images on each model's firmware and compare every output byte."""
-    from deploy.emulate import MAX_INSTRUCTIONS, choose_emulator
+    from deploy.devices import MAX_INSTRUCTIONS, choose_emulator
 
     target = context.target
     chosen = choose_emulator(target, emulator)
@@ -65,9 +59,9 @@ def stage(
 def _emulate(
     context: RunContext, paths: ModelPaths, count: int, emulator: str, max_instructions: int
 ) -> dict[str, Any]:
-    from deploy.emulate import run_images
-    from deploy.host_model import HostModel
-    from deploy.model_io import test_batches
+    from deploy.build.host_model import HostModel
+    from deploy.devices import run_images
+    from deploy.run.model_io import test_batches
 
     target = context.target
     batches = list(test_batches(context.dataset, limit=count))
@@ -120,7 +114,7 @@ def _emulate(
 
 
 def _record(context: RunContext, paths: ModelPaths, result: Any) -> dict[str, Any]:
-    from deploy.energy import estimate_energy
+    from deploy.evidence.energy import estimate_energy
 
     target = context.target
     build = json.loads(context.need(paths.build_json(target.name), "build").read_text())
@@ -191,7 +185,7 @@ def _record(context: RunContext, paths: ModelPaths, result: Any) -> dict[str, An
 
 
 def _tflm_outputs(tflite: Path, inputs: np.ndarray) -> tuple[np.ndarray | None, str | None]:
-    from deploy.tflm import TflmModel, tflm_available
+    from deploy.tflite.tflm import TflmModel, tflm_available
 
     reason = tflm_available()
     if reason is not None:
@@ -242,7 +236,7 @@ def command(
     """
     chosen = Engine(engine, tflm_dir).check()
     if source.is_file():
-        from deploy.emulate import MAX_INSTRUCTIONS
+        from deploy.devices import MAX_INSTRUCTIONS
         from deploy.targets import load_target
 
         emulate_file(

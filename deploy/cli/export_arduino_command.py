@@ -25,6 +25,6 @@ def command(
     ] = None,
 ) -> None:
     """Write a library (zip) that the Arduino IDE installs, with two example sketches."""
-    from deploy.projects import export_arduino
+    from deploy.package import export_arduino
 
     export_library(export_arduino, source, name, output, model, labels, suffix=".zip")

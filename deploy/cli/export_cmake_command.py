@@ -25,6 +25,6 @@ def command(
     ] = None,
 ) -> None:
     """Write a folder that drops into a CMake or STM32CubeIDE project."""
-    from deploy.projects import export_cmake
+    from deploy.package import export_cmake
 
     export_library(export_cmake, source, name, output, model, labels, suffix="-cmake")

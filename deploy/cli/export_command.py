@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import ModelOption, ModelPaths, RunContext, RunFolder
-from deploy.cli.quantizing import METHODS, ROADS, Settings, choose
-from deploy.errors import DeployError
-from deploy.files import write_atomic
-from deploy.stamps import Stamp, hash_file
+from deploy.core.errors import DeployError
+from deploy.core.files import write_atomic
+from deploy.core.stamps import Stamp, hash_file
+from deploy.run.context import ModelOption, ModelPaths, RunContext, RunFolder
+from deploy.run.quantizing import METHODS, ROADS, Settings, choose
 
 NO_ARGS_IS_HELP = True
 
@@ -76,7 +76,7 @@ def stage(
 def _export(
     context: RunContext, paths: ModelPaths, first: Settings, max_drop: float | None
 ) -> None:
-    from deploy.model_io import input_quantization
+    from deploy.run.model_io import input_quantization
 
     quantized = choose(context, paths, first, max_drop)
     trained, settings = quantized.network, quantized.settings

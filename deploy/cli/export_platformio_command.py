@@ -25,6 +25,6 @@ def command(
     ] = None,
 ) -> None:
     """Write a library folder for a PlatformIO project's lib folder."""
-    from deploy.projects import export_platformio
+    from deploy.package import export_platformio
 
     export_library(export_platformio, source, name, output, model, labels, suffix="-platformio")

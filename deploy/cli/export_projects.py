@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import MODELS, ModelPaths
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.run.context import MODELS, ModelPaths
 
 if TYPE_CHECKING:
-    from deploy.projects.sources import Library
+    from deploy.package.sources import Library
 
 SourceArgument = Annotated[
     Path, typer.Argument(metavar="RUN|GENERATED", help="Run folder, or a folder of generated C.")
@@ -37,7 +37,7 @@ def export_library(
     suffix: str,
 ) -> None:
     """Collect a model's sources and hand them to `export`."""
-    from deploy.projects.sources import collect
+    from deploy.package.sources import collect
 
     chosen = None if labels is None else [label.strip() for label in labels.split(",")]
     if (source / "plan.json").is_file():

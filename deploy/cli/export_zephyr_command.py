@@ -25,6 +25,6 @@ def command(
     ] = None,
 ) -> None:
     """Write a Zephyr module with a sample."""
-    from deploy.projects import export_zephyr
+    from deploy.package import export_zephyr
 
     export_library(export_zephyr, source, name, output, model, labels, suffix="-zephyr")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.cli.context import DEFAULT_TARGET, TargetOption
+from deploy.run.context import DEFAULT_TARGET, TargetOption
 
 if TYPE_CHECKING:
-    from deploy.fit import Fit
+    from deploy.evidence.fit import Fit
 
 NO_ARGS_IS_HELP = True
 WIDTHS = [width / 20 for width in range(2, 41)]  # 0.10 to 2.00
@@ -33,8 +33,8 @@ def command(
     error on known models is printed with it.
     """
     from deploy.codegen import compile_model
-    from deploy.fit import estimate, largest, load_costs
-    from deploy.model_io import untrained_flatbuffer
+    from deploy.evidence.fit import estimate, largest, load_costs
+    from deploy.run.model_io import untrained_flatbuffer
     from deploy.targets import load_target
     from netbooster.models import model_info
 

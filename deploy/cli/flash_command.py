@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import DEFAULT_TARGET, MODELS, ModelPaths, TargetOption
-from deploy.cli.engine import Engine, EngineOption
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.run.context import DEFAULT_TARGET, MODELS, ModelPaths, TargetOption
+from deploy.run.engine import Engine, EngineOption
 
 NO_ARGS_IS_HELP = True
 
@@ -60,7 +60,7 @@ def command(
     engine: EngineOption = "nb",
 ) -> None:
     """Write a firmware to a board; with --port, the board's own checksum of it is compared."""
-    from deploy.flash import flash, plan_flash, verify_flash
+    from deploy.devices.flash import flash, plan_flash, verify_flash
     from deploy.targets import load_target
 
     board = load_target(target)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.quantizing import ROADS
-from deploy.errors import DeployError
-from deploy.files import write_atomic
+from deploy.core.errors import DeployError
+from deploy.core.files import write_atomic
+from deploy.run.quantizing import ROADS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +60,7 @@ def command(
     import numpy as np
 
     from deploy.cli.inspect_command import read_bytes
-    from deploy.user_module import load_user_module, split_reference
+    from deploy.quantize.user_module import load_user_module, split_reference
 
     if via not in (None, *ROADS):
         raise DeployError(f"unknown road '{via}'; choose one of {', '.join(ROADS)}")
@@ -77,7 +77,7 @@ def command(
         raise DeployError(f"{calibration}: not a .npy file of images ({error})") from error
     target = output or file.with_suffix(".tflite")
     if reference is not None and via != "onnx2tf":
-        from deploy.export import export
+        from deploy.quantize import export
 
         result = export(
             load_user_module(*reference, weights),
@@ -103,9 +103,9 @@ def command(
 
 
 def _as_onnx(path: Path, name: str, weights: Path | None, images: "np.ndarray") -> bytes:
-    from deploy.export.calibrate import check_images
-    from deploy.user_module import load_user_module
-    from deploy.via_onnx import torch_to_onnx
+    from deploy.quantize.calibrate import check_images
+    from deploy.quantize.user_module import load_user_module
+    from deploy.quantize.via_onnx import torch_to_onnx
 
     check_images(images)
     _, channels, height, width = images.shape
@@ -120,7 +120,7 @@ def _convert(
     allow_moves: bool,
     input_range: tuple[float, float] | None,
 ) -> bytes:
-    from deploy.via_onnx import convert_onnx
+    from deploy.quantize.via_onnx import convert_onnx
 
     return convert_onnx(
         data,

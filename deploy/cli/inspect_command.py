@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
 
 if TYPE_CHECKING:
-    from deploy.inspection import Inspection
+    from deploy.evidence.inspection import Inspection
 
 NO_ARGS_IS_HELP = True
 
@@ -32,8 +32,8 @@ def command(
 
     Works on any .tflite, float ones too; says in one line why the compiler would refuse a model.
     """
-    from deploy.files import write_atomic
-    from deploy.inspection import inspect_model, render_svg
+    from deploy.core.files import write_atomic
+    from deploy.evidence.inspection import inspect_model, render_svg
 
     found = inspect_model(read_bytes(file), file.name)
     _print(found)

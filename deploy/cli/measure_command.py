@@ -7,14 +7,14 @@ import numpy as np
 import typer
 
 from deploy.cli.console import say
-from deploy.cli.context import DEFAULT_TARGET, ModelPaths, RunContext, RunFolder, TargetOption
-from deploy.cli.engine import Engine, EngineOption, TflmOption, prepare_engine
-from deploy.errors import DeployError
-from deploy.files import write_atomic
-from deploy.stamps import hash_file, hash_files
+from deploy.core.errors import DeployError
+from deploy.core.files import write_atomic
+from deploy.core.stamps import hash_file, hash_files
+from deploy.run.context import DEFAULT_TARGET, ModelPaths, RunContext, RunFolder, TargetOption
+from deploy.run.engine import Engine, EngineOption, TflmOption, prepare_engine
 
 if TYPE_CHECKING:
-    from deploy.measure import Device, Measured
+    from deploy.devices.measure import Device, Measured
 
 NO_ARGS_IS_HELP = True
 _SECONDS = 600.0  # for one inference
@@ -31,9 +31,9 @@ def measure_run(
     timeout: float = _SECONDS,
 ) -> dict[str, Any]:
     """Measure one model of a run and write measurement-TARGET.json."""
-    from deploy.host_model import HostModel
-    from deploy.measure import BoardDevice, EmulatedDevice, measure
-    from deploy.model_io import test_batches
+    from deploy.build.host_model import HostModel
+    from deploy.devices.measure import BoardDevice, EmulatedDevice, measure
+    from deploy.run.model_io import test_batches
 
     target = context.target
     elf = context.need(paths.firmware(target.name), "build")
@@ -88,8 +88,8 @@ def _record(
     labels: np.ndarray,
     hashes: dict[str, str],
 ) -> dict[str, Any]:
-    from deploy.energy import estimate_energy
-    from deploy.measure import spread
+    from deploy.devices.measure import spread
+    from deploy.evidence.energy import estimate_energy
 
     target = context.target
     build = json.loads(context.need(paths.build_json(target.name), "build").read_text())
@@ -258,7 +258,7 @@ def command(
     """
     if (port is None) == (emulator is None):
         raise DeployError("give either --port PORT (a board) or --emulator qemu or renode")
-    from deploy.emulate import EMULATORS
+    from deploy.devices import EMULATORS
 
     if emulator is not None and emulator not in EMULATORS:
         raise DeployError(f"unknown emulator '{emulator}'; known: {', '.join(EMULATORS)}")

@@ -15,7 +15,7 @@ def command(
     channels: Annotated[int, typer.Option(min=1, max=3, help="1 (grey) or 3 (RGB).")] = 3,
 ) -> None:
     """List the networks with parameters, MACs and peak activation bytes (int8, layer by layer)."""
-    from netbooster.budget import measure_budget
+    from netbooster.common.budget import measure_budget
     from netbooster.models import build_model, model_info, model_names
 
     table = new_table(

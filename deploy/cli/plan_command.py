@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.cli.context import DEFAULT_TARGET, TargetOption
 from deploy.cli.inspect_command import read_bytes
-from deploy.cli.planning import (
+from deploy.core.files import write_atomic
+from deploy.run.context import DEFAULT_TARGET, TargetOption
+from deploy.run.planning import (
     InputMode,
     InputOption,
     KeepDeadOption,
@@ -18,7 +19,6 @@ from deploy.cli.planning import (
     ScheduleOption,
     WidenOption,
 )
-from deploy.files import write_atomic
 
 if TYPE_CHECKING:
     from deploy.codegen import Compilation
@@ -44,7 +44,7 @@ def command(
     The sizes are exact: they are what the compiled firmware takes and reports.
     """
     from deploy.codegen import plan_model
-    from deploy.memory_map import render_map
+    from deploy.evidence.memory_map import render_map
     from deploy.targets import load_target
 
     planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
@@ -58,7 +58,7 @@ def command(
 
 def print_plan(compilation: "Compilation") -> None:
     """Two tables: layer by layer, and buffer by buffer."""
-    from deploy.memory_map import needed_bytes, pieces
+    from deploy.evidence.memory_map import needed_bytes, pieces
 
     plan = compilation.plan
     table = new_table(

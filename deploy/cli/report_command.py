@@ -1,7 +1,7 @@
 """`netbooster report`: everything measured, on one page."""
 
 from deploy.cli.console import console
-from deploy.cli.context import DEFAULT_TARGET, RunContext, RunFolder, TargetOption
+from deploy.run.context import DEFAULT_TARGET, RunContext, RunFolder, TargetOption
 
 NO_ARGS_IS_HELP = True
 SAMPLES = 12
@@ -9,9 +9,9 @@ SAMPLES = 12
 
 def stage(context: RunContext) -> None:
     """Write report.html and print the table of key figures."""
-    from deploy.model_io import test_batches
-    from deploy.report import write_report
-    from deploy.report.terminal import print_summary
+    from deploy.evidence.report import write_report
+    from deploy.evidence.report.terminal import print_summary
+    from deploy.run.model_io import test_batches
 
     for paths in context.models:
         if context.target.runs_here:  # of a board alone, the report says what is missing

@@ -17,8 +17,9 @@ from deploy.cli import (
     train_command,
 )
 from deploy.cli.console import say
-from deploy.cli.context import DEFAULT_TARGET, RunContext, TargetOption
-from deploy.cli.planning import (
+from deploy.core.errors import DeployError
+from deploy.run.context import DEFAULT_TARGET, RunContext, TargetOption
+from deploy.run.planning import (
     InputMode,
     InputOption,
     KeepDeadOption,
@@ -27,7 +28,6 @@ from deploy.cli.planning import (
     ScheduleName,
     ScheduleOption,
 )
-from deploy.errors import DeployError
 
 NO_ARGS_IS_HELP = True
 
@@ -99,7 +99,7 @@ def command(
     command goes on from where it stopped. `--from export` repeats export and all after it.
     `--from train` throws the trained networks of this run away and trains anew.
     """
-    from deploy.doctor import require_tools
+    from deploy.build.doctor import require_tools
 
     context = train_command.open_new(recipe, output)
     context.device = device

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
 
 NO_ARGS_IS_HELP = True
 
@@ -48,8 +48,7 @@ def command(
 
     On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli table 1 --device cuda`.
     """
-    from netbooster.distributed import is_writer
-    from netbooster.tables import (
+    from netbooster.experiment.table import (
         COLUMNS,
         finished_results,
         format_rows,
@@ -58,6 +57,7 @@ def command(
         run_table,
         save_results,
     )
+    from netbooster.training.distributed import is_writer
 
     table = load_table(name)
     root = output or Path("runs") / ("tables-mini" if mini else "tables")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import console, say
-from deploy.cli.context import ModelOption, RunContext
+from deploy.run.context import ModelOption, RunContext
 
 NO_ARGS_IS_HELP = True
 FEW_STEPS = 100
@@ -15,7 +15,7 @@ RECIPE_HELP = "Name of a committed recipe (digits, glyphs) or path of a recipe f
 
 def open_new(recipe_name: str, output: Path | None) -> RunContext:
     """The run of a recipe, in ``output`` or in ``runs/<recipe's name>``."""
-    from netbooster.recipe import load_recipe
+    from netbooster.experiment.recipe import load_recipe
 
     recipe = load_recipe(recipe_name)
     only = recipe.arm if recipe.method is not None else None
@@ -24,8 +24,8 @@ def open_new(recipe_name: str, output: Path | None) -> RunContext:
 
 def stage(context: RunContext) -> None:
     """Train what is not trained yet."""
-    from netbooster.arms import train_method
-    from netbooster.pipeline import train_netbooster, train_vanilla
+    from netbooster.experiment.arms import train_method
+    from netbooster.experiment.pipeline import train_netbooster, train_vanilla
 
     images = context.dataset.split_size("train")  # bad data is told before the first step
     steps = context.recipe.total_steps(images)
@@ -62,7 +62,7 @@ def command(
     On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli train RECIPE --device cuda`; the
     processes share out the recipe's batch.
     """
-    from netbooster.distributed import is_writer
+    from netbooster.training.distributed import is_writer
 
     context = open_new(recipe, output)
     context.only = model or context.only

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.cli.context import ModelOption, ModelPaths, RunContext, RunFolder
-from deploy.cli.quantizing import Settings, float_model, quantize, validation
-from deploy.errors import DeployError
-from deploy.files import write_atomic
+from deploy.core.errors import DeployError
+from deploy.core.files import write_atomic
+from deploy.run.context import ModelOption, ModelPaths, RunContext, RunFolder
+from deploy.run.quantizing import Settings, float_model, quantize, validation
 
 if TYPE_CHECKING:
-    from deploy.verify import Verification
+    from deploy.evidence.verify import Verification
 
 NO_ARGS_IS_HELP = True
 _ROADS = {
@@ -28,9 +28,9 @@ _ROADS = {
 def _verify(
     context: RunContext, paths: ModelPaths, limit: int | None, tensor_images: int
 ) -> "Verification":
+    from deploy.build.host_model import HostModel, build_host
     from deploy.codegen import compile_model
-    from deploy.host_model import HostModel, build_host
-    from deploy.verify import verify
+    from deploy.evidence.verify import verify
 
     context.need(paths.tflite, "export")
     try:
@@ -52,7 +52,7 @@ def _verify(
     remedy = f"run netbooster export {context.folder} again"
     data = paths.tflite.read_bytes()
     if card.get("via", "writer") != "writer":
-        from deploy.export.adopt import adopt
+        from deploy.quantize.adopt import adopt
 
         # Another converter's bytes are its own affair; its metadata names the network's hash.
         if result.hashes["checkpoint"].encode() not in data:
@@ -121,7 +121,7 @@ def command(
     Writes RUN/MODEL/verify.json and verify.svg. Ends with an error where the generated C and the
     TFLM interpreter differ in a single byte.
     """
-    from deploy.verify import plot_svg
+    from deploy.evidence.verify import plot_svg
 
     context = RunContext.open(run, model=model)
     problems = []

@@ -7,8 +7,8 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy.codegen.plan import Plan, PlannedLayer
-from deploy.graph.layer import Constant, Layer, Requantization, inner_loop
 from deploy.schedule import Flow, Ring, Schedule, plane_rows, restart_of_input, stream_layers
+from deploy.tflite.layer import Constant, Layer, Requantization, inner_loop
 
 VALUES_A_LINE = 24
 

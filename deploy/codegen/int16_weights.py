@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploy.graph.layer import Constant, Layer, Requantization, gemm, inner_loop
-from deploy.graph.single_rounding import SCALE
+from deploy.tflite.layer import Constant, Layer, Requantization, gemm, inner_loop
+from deploy.tflite.single_rounding import SCALE
 
 _KERNELS = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_fully_connected_s8")
 # Instructions saved, a MAC: of a product of four pixels, and of one pixel.

@@ -4,8 +4,8 @@ They are the counts of the Cortex-M4 kernels to within some tens of percent; the
 what the emulator says.
 """
 
-from deploy.graph.layer import Layer
 from deploy.schedule.flow import Flow
+from deploy.tflite.layer import Layer
 
 CALL = 75  # around one call of a layer for some rows
 MAC = 0.86  # of the inner loops

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from deploy.graph.ir import Graph, Tensor
-from deploy.graph.layer import Layer
 from deploy.schedule.join import Join, find_joins
+from deploy.tflite.ir import Graph, Tensor
+from deploy.tflite.layer import Layer
 
 
 @dataclass

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deploy.graph.layer import Constant, Layer
+from deploy.tflite.layer import Constant, Layer
 
 if TYPE_CHECKING:
     from deploy.schedule.flow import Flow

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deploy.graph.layer import Layer
 from deploy.schedule.flow import Flow
 from deploy.schedule.stream import PUSH, Segment, Step, stream_steps
+from deploy.tflite.layer import Layer
 
 ALIGNMENT = 4
 FOREVER = 1 << 30

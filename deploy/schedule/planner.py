@@ -7,7 +7,7 @@ that stays below it.
 
 from dataclasses import dataclass, replace
 
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
 from deploy.schedule.cost import extra_instructions, total_instructions
 from deploy.schedule.flow import Flow
 from deploy.schedule.occupancy import Builder, Timeline, is_ring, plane_rows, scratch_bytes

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -6,9 +6,9 @@ table below. Modules load late, because some pull in heavy packages.
 
 from collections.abc import Callable
 
+from netbooster.common.errors import NetBoosterError
 from netbooster.data.base import Batch, Dataset, Preprocess, SplitName
 from netbooster.data.config import DataConfig
-from netbooster.errors import NetBoosterError
 
 __all__ = [
     "Batch",
@@ -22,31 +22,31 @@ __all__ = [
 
 
 def _digits(config: DataConfig, preprocess: Preprocess) -> Dataset:
-    from netbooster.data.digits import Digits
+    from netbooster.data.demo.digits import Digits
 
     return Digits(config, preprocess)
 
 
 def _glyphs(config: DataConfig, preprocess: Preprocess) -> Dataset:
-    from netbooster.data.glyphs import Glyphs
+    from netbooster.data.demo.glyphs import Glyphs
 
     return Glyphs(config, preprocess)
 
 
 def _folder(config: DataConfig, preprocess: Preprocess) -> Dataset:
-    from netbooster.data.folder import Folder
+    from netbooster.data.sources.folder import Folder
 
     return Folder(config, preprocess)
 
 
 def _shards(config: DataConfig, preprocess: Preprocess) -> Dataset:
-    from netbooster.data.shards import Shards
+    from netbooster.data.sources.shards import Shards
 
     return Shards(config, preprocess)
 
 
 def _published(config: DataConfig, preprocess: Preprocess) -> Dataset:
-    from netbooster.data.published import Published
+    from netbooster.data.sources.published import Published
 
     return Published(config, preprocess)
 

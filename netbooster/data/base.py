@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from netbooster.common.errors import NetBoosterError
 from netbooster.data.sampling import shard_slice
-from netbooster.errors import NetBoosterError
 
 SplitName = Literal["train", "val", "test"]
 Batch = tuple[Tensor, Tensor]

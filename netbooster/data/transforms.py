@@ -15,8 +15,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from netbooster.common.errors import NetBoosterError
 from netbooster.data.base import Preprocess
-from netbooster.errors import NetBoosterError
 
 #: Weights of red, green and blue in luminance (ITU-R BT.601, as Pillow's "L").
 LUMINANCE = (0.299, 0.587, 0.114)

@@ -6,7 +6,7 @@ from functools import partial
 
 from torch import nn
 
-from netbooster.errors import NetBoosterError
+from netbooster.common.errors import NetBoosterError
 from netbooster.models.mcunet import MCUNet
 from netbooster.models.mobilenet_v2 import MobileNetV2
 from netbooster.models.torchvision_networks import DEIT_PATCH, deit_tiny, resnet50

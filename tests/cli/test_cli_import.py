@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from deploy.build.host_model import HostModel, build_host
 from deploy.cli import main
 from deploy.codegen import compile_model
-from deploy.graph import read_graph
-from deploy.host_model import HostModel, build_host
+from deploy.tflite import read_graph
 
 NETWORK = """
 import torch
@@ -128,7 +128,7 @@ def test_a_module_becomes_a_model_that_compiles(
 
 
 def test_weights_are_loaded(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
-    from deploy.user_module import load_user_module
+    from deploy.quantize.user_module import load_user_module
 
     torch.manual_seed(7)
     wanted = load_user_module(folder / "net.py", "Net")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from deploy.cli import main
-from deploy.cli.quantizing import Quantized, Settings, choose, ladder
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.run.quantizing import Quantized, Settings, choose, ladder
 
 PEERS = Path(__file__).parents[1] / "data" / "peers"
 
@@ -124,9 +124,9 @@ def test_a_budget_takes_the_first_method_that_fits(
         return Quantized(b"", None, None, settings, {})  # type: ignore[arg-type]
 
     after = dict(zip(steps, (0.880, 0.890, 0.896, 0.850, 0.8985), strict=True))
-    monkeypatch.setattr("deploy.cli.quantizing.quantize", quantized)
+    monkeypatch.setattr("deploy.run.quantizing.quantize", quantized)
     monkeypatch.setattr(
-        "deploy.cli.quantizing._accuracies", lambda _, q, __: (0.9, after[q.settings])
+        "deploy.run.quantizing._accuracies", lambda _, q, __: (0.9, after[q.settings])
     )
     found = choose(None, SimpleNamespace(name="net"), first, budget)  # type: ignore[arg-type]
     assert found.settings == steps[taken] and made == steps[: taken + 1]
@@ -136,11 +136,11 @@ def test_a_budget_takes_the_first_method_that_fits(
 
 def test_a_budget_that_nothing_meets_names_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "deploy.cli.quantizing.quantize",
+        "deploy.run.quantizing.quantize",
         lambda _, __, settings: Quantized(b"", None, None, settings, {}),  # type: ignore[arg-type]
     )
     monkeypatch.setattr(
-        "deploy.cli.quantizing._accuracies",
+        "deploy.run.quantizing._accuracies",
         lambda _, q, __: (0.9, 0.89 if q.settings.method == "equalized" else 0.8),
     )
     first = Settings("post-training", "min-max", 64)

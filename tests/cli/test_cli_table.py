@@ -38,9 +38,9 @@ def test_bad_input_is_one_line(
 def test_report_prints_finished_runs_beside_the_paper(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from netbooster.checkpoint import save_torch
-    from netbooster.recipe import save_recipe
-    from netbooster.tables import prepare_recipe
+    from netbooster.experiment.recipe import save_recipe
+    from netbooster.experiment.table import prepare_recipe
+    from netbooster.training.checkpoint import save_torch
 
     for seed, accuracy in enumerate((0.70, 0.72)):
         recipe = prepare_recipe("table6/mini/ratio-4", seed=seed)

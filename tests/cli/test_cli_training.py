@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from deploy.cli import main
-from netbooster import pipeline
-from netbooster.checkpoint import load_torch
+from netbooster.common.errors import EchoedError
 from netbooster.data.sampling import EpochShuffle
-from netbooster.errors import EchoedError
+from netbooster.experiment import pipeline
+from netbooster.training.checkpoint import load_torch
 
 RECIPE = """
 name = "t"
@@ -129,8 +129,8 @@ def test_expansion_that_cannot_be(
 def test_contraction_before_plt_has_ended(
     capfd: pytest.CaptureFixture[str], images: Path, tmp_path: Path
 ) -> None:
-    from netbooster.pipeline import train_boosted
-    from netbooster.recipe import load_recipe
+    from netbooster.experiment.pipeline import train_boosted
+    from netbooster.experiment.recipe import load_recipe
 
     recipe = write_recipe(tmp_path, images, method="")
     train_boosted(load_recipe(str(recipe)), tmp_path / "run", giant_only=True)

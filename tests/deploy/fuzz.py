@@ -32,9 +32,9 @@ from tflite_builder import FLOAT32, Builder
 
 from deploy.codegen.emit import emit_files
 from deploy.codegen.plan import make_plan
-from deploy.errors import DeployError
-from deploy.graph import lower_graph, read_graph
+from deploy.core.errors import DeployError
 from deploy.schedule import Flow, plan_schedule
+from deploy.tflite import lower_graph, read_graph
 
 SECONDS = 10.0  # of processor time for one case; a usual one takes some milliseconds
 MEMORY = 1 << 30  # bytes of address space more than at the start

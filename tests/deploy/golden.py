@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from deploy.build.host_model import HostModel, build_host, build_host_kernels
 from deploy.codegen import Plan, compile_model
-from deploy.host_model import HostModel, build_host, build_host_kernels
-from deploy.tflm import TflmModel
+from deploy.tflite.tflm import TflmModel
 
 
 @cache

@@ -20,11 +20,11 @@ import golden
 import numpy as np
 import pytest
 
-from deploy.build import firmware_root
+from deploy.build.host_model import SANITIZERS
 from deploy.codegen import compile_model
-from deploy.graph import DType, Quantization, parse_graph, read_graph
-from deploy.host_model import SANITIZERS
-from deploy.tflm import TflmModel, tflm_available
+from deploy.core.places import firmware_root
+from deploy.tflite import DType, Quantization, parse_graph, read_graph
+from deploy.tflite.tflm import TflmModel, tflm_available
 
 HERE = Path(__file__).parent / "target"
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror"]

@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.bench import Settings, bench_model
+from deploy.build.elf import Elf
 from deploy.cli import main
 from deploy.codegen import Plan, plan_model
-from deploy.elf import Elf
-from deploy.emulate import QemuSession
-from deploy.errors import DeployError
-from deploy.memory import STATIC_BYTES, arena_limit
-from deploy.memory_map import needed_bytes, pieces, render_map
+from deploy.core.errors import DeployError
+from deploy.devices import QemuSession
+from deploy.evidence.bench import Settings, bench_model
+from deploy.evidence.memory_map import needed_bytes, pieces, render_map
+from deploy.schedule.memory import STATIC_BYTES, arena_limit
 from deploy.targets import load_target, target_names
 
 PEERS = Path(__file__).parents[1] / "data" / "peers"

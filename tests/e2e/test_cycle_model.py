@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from deploy.emulate.plugin import SOURCES
+from deploy.devices.plugin import SOURCES
 
 pytestmark = pytest.mark.skipif(
     any(shutil.which(t) is None for t in ("cc", "arm-none-eabi-gcc")),

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import deploy.emulate.qemu
-from deploy.build import build_firmware
-from deploy.emulate import QemuSession, run_images
-from deploy.emulate.plugin import (
+import deploy.devices.qemu
+from deploy.build.firmware import build_firmware
+from deploy.core.errors import DeployError
+from deploy.devices import QemuSession, run_images
+from deploy.devices.plugin import (
     SOURCES,
     PluginUnusableError,
     api_version,
     build_plugin,
     required_api,
 )
-from deploy.emulate.qemu import ICOUNT, PLUGIN
-from deploy.errors import DeployError
+from deploy.devices.qemu import ICOUNT, PLUGIN
 from deploy.targets import load_target, target_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,7 +89,7 @@ def test_icount_takes_over_and_says_so(fake_elf, monkeypatch, capfd):
     def unusable(api: int) -> Path:
         raise PluginUnusableError("no C compiler for this machine")
 
-    monkeypatch.setattr(deploy.emulate.qemu, "build_plugin", unusable)
+    monkeypatch.setattr(deploy.devices.qemu, "build_plugin", unusable)
     result = run_images(BOARD, fake_elf, IMAGES)
     assert result.counting == ICOUNT
     assert result.outputs.tolist() == ANSWERS
@@ -101,16 +101,16 @@ def test_icount_takes_over_and_says_so(fake_elf, monkeypatch, capfd):
 
 def test_plugin_that_qemu_refuses_is_built_again_as_it_asks(fake_elf, monkeypatch):
     asked = []
-    real = deploy.emulate.qemu.build_plugin
+    real = deploy.devices.qemu.build_plugin
 
     def record(api: int) -> Path:
         asked.append(api)
         return real(api)
 
-    right = api_version(deploy.emulate.qemu.qemu_version(shutil.which("qemu-system-arm"))[1])
+    right = api_version(deploy.devices.qemu.qemu_version(shutil.which("qemu-system-arm"))[1])
     wrong = 99
-    monkeypatch.setattr(deploy.emulate.qemu, "build_plugin", record)
-    monkeypatch.setattr(deploy.emulate.qemu, "api_version", lambda release: wrong)
+    monkeypatch.setattr(deploy.devices.qemu, "build_plugin", record)
+    monkeypatch.setattr(deploy.devices.qemu, "api_version", lambda release: wrong)
     # An interface from the future does not link; QEMU says what it supports before it looks.
     with QemuSession(BOARD, fake_elf) as session:
         assert session.counting == PLUGIN
@@ -243,7 +243,7 @@ TINY = PEER.with_name("mbv2_tiny_144_int8.tflite")
 def test_compiled_model_equals_the_interpreter(tmp_path, name):
     pytest.importorskip("tflite_micro", reason="no tflite-micro wheel for this machine")
     from deploy.codegen import compile_model
-    from deploy.tflm import TflmModel
+    from deploy.tflite.tflm import TflmModel
 
     data = PEER.read_bytes()
     compile_model(data, tmp_path / "generated", name="small")
@@ -263,7 +263,7 @@ def test_compiled_model_equals_the_interpreter(tmp_path, name):
 def test_the_tiny_network_of_1000_classes_runs_on_the_smallest_board(tmp_path):
     pytest.importorskip("tflite_micro", reason="no tflite-micro wheel for this machine")
     from deploy.codegen import compile_model
-    from deploy.tflm import TflmModel
+    from deploy.tflite.tflm import TflmModel
 
     board = load_target("netduinoplus2")  # QEMU's machine has more RAM than the chip
     assert (board.flash.length, board.ram_bytes) == (1 << 20, 128 << 10)

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.build import build_firmware
-from deploy.emulate.process import EmulatorProcess
-from deploy.errors import DeployError
-from deploy.serial_link import DeviceLink
+from deploy.build.firmware import build_firmware
+from deploy.core.errors import DeployError
+from deploy.devices.process import EmulatorProcess
+from deploy.devices.serial_link import DeviceLink
 from deploy.targets import load_target
 
 FAKE = Path(__file__).resolve().parent / "fake_model"

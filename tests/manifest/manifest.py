@@ -34,7 +34,7 @@ COUNTED = ("image", "rows", "layer")
 GRAPHS = 200
 STEPS = 20
 
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "deploy")]
+sys.path[:0] = [str(ROOT), *(str(ROOT / "tests" / p) for p in ("deploy", "deploy/codegen"))]
 
 
 def sha(data: str | bytes) -> str:
@@ -99,7 +99,7 @@ def costs() -> dict[str, list[int]]:
 
 def recipes() -> dict[str, str]:
     """SHA-256 of every committed recipe, resolved."""
-    from netbooster.recipe import RECIPE_FOLDER, load_recipe
+    from netbooster.experiment.recipe import RECIPE_FOLDER, load_recipe
 
     names = [
         str(path.relative_to(RECIPE_FOLDER).with_suffix(""))
@@ -113,11 +113,11 @@ def weights() -> dict[str, str]:
     """SHA-256 of a network's weights after 20 steps of each method."""
     import torch
 
-    from netbooster import pipeline
-    from netbooster.arms import train_method
-    from netbooster.checkpoint import state_digest
-    from netbooster.pipeline import load_contracted
-    from netbooster.recipe import parse_recipe
+    from netbooster.experiment import pipeline
+    from netbooster.experiment.arms import train_method
+    from netbooster.experiment.pipeline import load_contracted
+    from netbooster.experiment.recipe import parse_recipe
+    from netbooster.training.checkpoint import state_digest
 
     def recipe(name: str, method: str, **changes: Any) -> Any:
         content: dict[str, Any] = {
@@ -154,7 +154,7 @@ def weights() -> dict[str, str]:
 
 def demo() -> dict[str, str]:
     """The demo's flatbuffers, after 60 steps instead of 1,000."""
-    from netbooster.recipe import RECIPE_FOLDER
+    from netbooster.experiment.recipe import RECIPE_FOLDER
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.toml"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from netbooster import pipeline
+from netbooster.experiment import pipeline
 
 
 @pytest.fixture

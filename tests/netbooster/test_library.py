@@ -10,14 +10,14 @@ import torch
 from torch import nn
 
 import netbooster
-from netbooster.checkpoint import RunStore
-from netbooster.contraction import contract
 from netbooster.data import Batch, Dataset, Preprocess
-from netbooster.expansion import ExpansionConfig, expand
-from netbooster.linearization import get_alpha
-from netbooster.phases import Phase
-from netbooster.recipe import TrainConfig
-from netbooster.train import Trainer, reproducible
+from netbooster.experiment.recipe import TrainConfig
+from netbooster.giant.contraction import contract
+from netbooster.giant.expansion import ExpansionConfig, expand
+from netbooster.giant.plt import get_alpha
+from netbooster.training.checkpoint import RunStore
+from netbooster.training.loop import Trainer, reproducible
+from netbooster.training.phases import Phase
 
 
 def test_documented_example_runs() -> None:

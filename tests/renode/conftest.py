@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.emulate import QemuSession
-from deploy.emulate.renode import find_renode
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.devices import QemuSession
+from deploy.devices.renode import find_renode
 from deploy.targets import Target
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.build import build_firmware
-from deploy.emulate import RenodeSession
+from deploy.build.firmware import build_firmware
+from deploy.devices import RenodeSession
 from deploy.targets import load_target, target_names
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,14 +9,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from deploy.build import build_firmware
-from deploy.cli.context import ModelPaths
+from deploy.build.firmware import build_firmware
+from deploy.build.host_model import HostModel, build_host
 from deploy.cli.measure_command import measure_run
 from deploy.codegen import compile_model
-from deploy.errors import DeployError
-from deploy.host_model import HostModel, build_host
-from deploy.measure import EmulatedDevice
-from deploy.report.schema import Measurement
+from deploy.core.errors import DeployError
+from deploy.devices.measure import EmulatedDevice
+from deploy.evidence.report.schema import Measurement
+from deploy.run.context import ModelPaths
 from deploy.targets import load_target
 
 PEER = Path(__file__).resolve().parents[1] / "data" / "peers" / "small_32_int8.tflite"

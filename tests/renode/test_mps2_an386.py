@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.build import build_firmware
+from deploy.build.firmware import build_firmware
+from deploy.build.host_model import HostModel, build_host
 from deploy.codegen import compile_model
-from deploy.emulate import RenodeSession, run_images
-from deploy.errors import DeployError
-from deploy.host_model import HostModel, build_host
+from deploy.core.errors import DeployError
+from deploy.devices import RenodeSession, run_images
 from deploy.targets import load_target
-from deploy.tflm import TflmModel, tflm_available
+from deploy.tflite.tflm import TflmModel, tflm_available
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "tests" / "data" / "peers" / "small_32_int8.tflite"

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deploy.build import build_firmware
+from deploy.build.firmware import build_firmware
+from deploy.build.host_model import HostModel, build_host
 from deploy.codegen import compile_model
-from deploy.emulate import RenodeSession
-from deploy.host_model import HostModel, build_host
+from deploy.devices import RenodeSession
 from deploy.targets import load_target
-from deploy.tflm import TflmModel, tflm_available
+from deploy.tflite.tflm import TflmModel, tflm_available
 
 MODEL = Path(__file__).resolve().parents[1] / "data" / "peers" / "mbv2_tiny_144_int8.tflite"
 

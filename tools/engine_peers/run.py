@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from deploy.elf import Elf
-from deploy.emulate import QemuSession
-from deploy.errors import DeployError
+from deploy.build.elf import Elf
+from deploy.core.errors import DeployError
+from deploy.devices import QemuSession
 from deploy.targets import Target, load_target
-from deploy.tflm import TflmModel
+from deploy.tflite.tflm import TflmModel
 
 INPUTS = 4
 
@@ -65,7 +65,7 @@ def measure(elf: Path, data: bytes, target: Target, *, reserved: int = 0) -> dic
 
 
 def _input_shape(data: bytes) -> tuple[int, ...]:
-    from deploy.graph import parse_graph
+    from deploy.tflite import parse_graph
 
     graph = parse_graph(data, "peer")
     return graph.tensors[graph.inputs[0]].shape

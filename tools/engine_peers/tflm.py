@@ -9,9 +9,9 @@ import re
 import subprocess
 from pathlib import Path
 
-from deploy.build import build_firmware
-from deploy.graph import parse_graph
+from deploy.build.firmware import build_firmware
 from deploy.targets import Target, load_target
+from deploy.tflite import parse_graph
 from engine_peers.bakenn import PeerUnavailableError
 
 STACK_BYTES = 16384  # the interpreter's set-up needs more than an inference

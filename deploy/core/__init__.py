@@ -1,0 +1,1 @@
+"""What every room of deploy uses: its error, atomic files, stamps of finished stages."""

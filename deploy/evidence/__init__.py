@@ -1,0 +1,1 @@
+"""What is measured, compared and shown of a model: bench, verify, fit, pictures, report."""

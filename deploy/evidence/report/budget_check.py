@@ -1,0 +1,230 @@
+"""The verdict: does the boosted model cost exactly what the vanilla one costs?
+
+NetBooster trains a larger network and contracts it; the claim that this is free at inference
+stands only if parameters, MACs, every tensor shape and the planned RAM are equal. What may differ
+a little (flatbuffer bytes, flash, instructions: other constants) is listed with its cause.
+"""
+
+from dataclasses import dataclass
+
+from deploy.evidence.report import causes, numbers
+from deploy.evidence.report.collect import RunData
+from deploy.evidence.report.schema import Measurement
+
+TOLERANCE_PERCENT = 1.0
+
+_Shapes = list[tuple[str, list[int]]]
+
+
+@dataclass(frozen=True)
+class BudgetRow:
+    """One quantity of both models. ``must_equal``: a difference breaks the budget."""
+
+    quantity: str
+    unit: str
+    vanilla: int | None
+    boosted: int | None
+    must_equal: bool
+    cause: str = ""
+    detail: str = ""  # what differs, for shapes, where the number may well be the same
+    group: str = ""  # the word of the verdict sentence; rows may share one
+
+    @property
+    def known(self) -> bool:
+        """Whether both models have a value."""
+        return self.vanilla is not None and self.boosted is not None
+
+    @property
+    def difference(self) -> int | None:
+        """Boosted minus vanilla."""
+        if self.vanilla is None or self.boosted is None:
+            return None
+        return self.boosted - self.vanilla
+
+    @property
+    def percent(self) -> float | None:
+        """The difference in percent of vanilla; None where that has no meaning."""
+        difference = self.difference
+        if difference is None or (not self.vanilla and difference):
+            return None
+        return 100 * difference / self.vanilla if self.vanilla else 0.0
+
+    @property
+    def broken(self) -> bool:
+        """Whether this row breaks the budget."""
+        return self.must_equal and (bool(self.difference) or bool(self.detail))
+
+    @property
+    def flagged(self) -> bool:
+        """Whether a quantity that may differ differs by more than the tolerance."""
+        if self.must_equal or not self.difference:
+            return False
+        return self.percent is None or abs(self.percent) > TOLERANCE_PERCENT
+
+    def describe(self) -> str:
+        """The difference in words, for the verdict and for errors."""
+        unit = f" {self.unit}" if self.unit else ""
+        if self.detail:
+            return f"{self.quantity}: {self.detail}"
+        return (
+            f"{self.quantity}: vanilla {numbers.count(self.vanilla)}, boosted "
+            f"{numbers.count(self.boosted)}{unit} ({numbers.signed(self.difference or 0)})"
+        )
+
+
+@dataclass(frozen=True)
+class BudgetCheck:
+    """All rows and what follows from them."""
+
+    rows: list[BudgetRow]
+
+    @property
+    def broken(self) -> list[BudgetRow]:
+        """The rows that break the budget."""
+        return [row for row in self.rows if row.broken]
+
+    @property
+    def flagged(self) -> list[BudgetRow]:
+        """The rows whose difference exceeds the tolerance."""
+        return [row for row in self.rows if row.flagged]
+
+    @property
+    def kept(self) -> bool | None:
+        """True or False; None where a quantity that must be equal is not known for both models."""
+        if self.broken:
+            return False
+        return True if all(row.known for row in self.rows if row.must_equal) else None
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, the first line of the report."""
+        must = [row for row in self.rows if row.must_equal]
+        if self.broken:
+            others = "; ".join(row.describe() for row in self.broken)
+            return f"Budget BROKEN: the boosted model differs from the vanilla one in {others}."
+        if self.kept is None:
+            unknown = dict.fromkeys(row.group for row in must if not row.known)
+            return f"Budget NOT CHECKED: {_join(list(unknown))} not known for both models."
+        values: dict[str, str] = {}
+        for row in must:
+            unit = f" {row.unit}" if row.unit else ""
+            values.setdefault(row.group, f"{row.group} ({numbers.count(row.vanilla)}{unit})")
+        return (
+            f"Budget kept: the boosted model has the same {_join(list(values.values()))} "
+            "as the vanilla one."
+        )
+
+
+def check_budget(run: RunData) -> BudgetCheck:
+    """Compare the two models of a run.
+
+    Raises:
+        DeployError: a flatbuffer of the run cannot be read.
+    """
+    return BudgetCheck(_training_rows(run) + _deployment_rows(run))
+
+
+def _training_rows(run: RunData) -> list[BudgetRow]:
+    vanilla, boosted = run.vanilla.summary, run.boosted.summary
+
+    def row(quantity: str, key: str, group: str) -> BudgetRow:
+        values = [getattr(item, key) if item else None for item in (vanilla, boosted)]
+        return BudgetRow(quantity, "", values[0], values[1], True, group=group)
+
+    def shapes(quantity: str, key: str) -> BudgetRow:
+        before, after = (getattr(item, key, None) for item in (vanilla, boosted))
+        return _shape_row(quantity, "tensors", before, after)
+
+    return [
+        row("Parameters", "parameters", "parameters"),
+        row("of these in batch normalization", "bn_parameters", "parameters"),
+        row("MACs", "macs", "MACs"),
+        shapes("Activation shapes", "tensor_shapes"),
+        shapes("Weight shapes", "state_shapes"),
+    ]
+
+
+def _deployment_rows(run: RunData) -> list[BudgetRow]:
+    plans = [model.plan for model in run.models]
+    before, after = (
+        [(layer.op, layer.output_shape) for layer in plan.layers] if plan else None
+        for plan in plans
+    )
+    arenas = [plan.arena_bytes if plan else None for plan in plans]
+    rows = [
+        _shape_row("Shapes of the int8 graph", "layers", before, after),
+        BudgetRow("Planned RAM", "bytes", arenas[0], arenas[1], True, group="planned RAM"),
+    ]
+    facts = causes.read_both(run.vanilla, run.boosted)
+    sizes = [model.tflite_bytes for model in run.models]
+    rows.append(
+        BudgetRow(
+            "Flatbuffer", "bytes", sizes[0], sizes[1], False,
+            cause=causes.flatbuffer_cause(facts) if len(set(sizes)) > 1 and all(sizes) else "",
+        )
+    )  # fmt: skip
+    vanilla, boosted = run.vanilla.measurement, run.boosted.measurement
+    flash = [item.flash.total if item else None for item in (vanilla, boosted)]
+    count = [item.instructions if item else None for item in (vanilla, boosted)]
+    because = {"flash": "", "count": ""}
+    if vanilla and boosted:
+        if incomparable(vanilla, boosted):
+            because["count"] = f"not comparable: {incomparable(vanilla, boosted)}"
+        elif count[0] != count[1] and None not in count:
+            because["count"] = causes.instructions_cause(vanilla, boosted, facts)
+        if flash[0] != flash[1]:
+            because["flash"] = causes.flash_cause(vanilla, boosted)
+    return [
+        *rows,
+        BudgetRow("Flash", "bytes", flash[0], flash[1], False, cause=because["flash"]),
+        BudgetRow("Instructions", "", count[0], count[1], False, cause=because["count"]),
+    ]
+
+
+def incomparable(vanilla: Measurement, boosted: Measurement) -> str:
+    """Why two measurements must not be compared: what of their conditions differs; else empty."""
+    conditions = {
+        "compiler": (vanilla.toolchain.compiler, boosted.toolchain.compiler),
+        "compiler flags": (vanilla.toolchain.flags, boosted.toolchain.flags),
+        "emulator": (vanilla.toolchain.emulator, boosted.toolchain.emulator),
+        "counting": (vanilla.counting, boosted.counting),
+        "engine": (vanilla.engine, boosted.engine),
+        "clock": (vanilla.clock_hz, boosted.clock_hz),
+    }
+    differing = [name for name, (before, after) in conditions.items() if before != after]
+    return f"measured under different {_join(differing)}" if differing else ""
+
+
+def _shape_row(
+    quantity: str, unit: str, vanilla: _Shapes | None, boosted: _Shapes | None
+) -> BudgetRow:
+    """A row on lists of named shapes, which must be equal entry by entry."""
+    known = vanilla is not None and boosted is not None
+    return BudgetRow(
+        quantity,
+        unit,
+        None if vanilla is None else len(vanilla),
+        None if boosted is None else len(boosted),
+        True,
+        detail=_shape_difference(vanilla or [], boosted or []) if known else "",
+        group="tensor shapes",
+    )
+
+
+def _shape_difference(vanilla: _Shapes, boosted: _Shapes) -> str:
+    """The first tensor that differs, in words; empty if all are equal."""
+    for (name, shape), (other_name, other_shape) in zip(vanilla, boosted, strict=False):
+        before, after = f"{name} {_times(shape)}", f"{other_name} {_times(other_shape)}"
+        if before != after:
+            return f"vanilla {before}, boosted {after}"
+    if len(vanilla) != len(boosted):
+        return f"vanilla has {len(vanilla)} tensors, boosted {len(boosted)}"
+    return ""
+
+
+def _times(shape: list[int]) -> str:
+    return "×".join(str(size) for size in shape) if shape else "scalar"
+
+
+def _join(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -1,5 +1,0 @@
-"""The report: one page of evidence, made from the files of a run folder."""
-
-from deploy.report.html import ReportResult, SampleImage, write_report
-
-__all__ = ["ReportResult", "SampleImage", "write_report"]

@@ -1,0 +1,114 @@
+"""The operators that the compiler knows, one file each.
+
+Every file offers the same names, so that adding an operator is adding a file and a line here:
+
+- ``OPTIONS``: the number of its options table in the schema's BuiltinOptions union (0: none);
+  ``NEEDS_OPTIONS``: whether a model without that table is refused;
+- ``read(options)``: the attributes, a frozen dataclass (or None);
+- ``check(graph, op)``: DeployError for what the integer kernels cannot do;
+- ``infer(graph, op)``: the shape of the output;
+- ``lower(graph, op)``: the :class:`deploy.tflite.layer.Layer` that runs it.
+"""
+
+from functools import cache
+from typing import Protocol
+
+from deploy.tflite.flatbuffer import Table
+from deploy.tflite.ir import Graph, Operator
+from deploy.tflite.layer import Layer
+from deploy.tflite.ops import (
+    add,
+    average_pool_2d,
+    concatenation,
+    conv_2d,
+    depthwise_conv_2d,
+    dequantize,
+    fully_connected,
+    hard_swish,
+    logistic,
+    max_pool_2d,
+    mean,
+    mul,
+    pad,
+    quantize,
+    relu,
+    relu6,
+    reshape,
+    resize_bilinear,
+    resize_nearest_neighbor,
+    softmax,
+    strided_slice,
+    sub,
+    tanh,
+    transpose,
+)
+
+
+class OperatorModule(Protocol):
+    """The verbs of an operator's file."""
+
+    OPTIONS: int
+    NEEDS_OPTIONS: bool
+
+    def read(self, options: Table | None) -> object:
+        """The attributes from the options table."""
+
+    def check(self, graph: Graph, op: Operator) -> None:
+        """Raise DeployError where the operator cannot be compiled."""
+
+    def infer(self, graph: Graph, op: Operator) -> tuple[int, ...]:
+        """The shape of the output."""
+
+    def lower(self, graph: Graph, op: Operator) -> Layer:
+        """The kernel call."""
+
+
+_OPERATORS: dict[str, OperatorModule] = {
+    "ADD": add,
+    "AVERAGE_POOL_2D": average_pool_2d,
+    "CONCATENATION": concatenation,
+    "CONV_2D": conv_2d,
+    "DEPTHWISE_CONV_2D": depthwise_conv_2d,
+    "DEQUANTIZE": dequantize,
+    "FULLY_CONNECTED": fully_connected,
+    "HARD_SWISH": hard_swish,
+    "LOGISTIC": logistic,
+    "MAX_POOL_2D": max_pool_2d,
+    "MEAN": mean,
+    "MUL": mul,
+    "PAD": pad,
+    "QUANTIZE": quantize,
+    "RELU": relu,
+    "RELU6": relu6,
+    "RESHAPE": reshape,
+    "RESIZE_BILINEAR": resize_bilinear,
+    "RESIZE_NEAREST_NEIGHBOR": resize_nearest_neighbor,
+    "SOFTMAX": softmax,
+    "STRIDED_SLICE": strided_slice,
+    "SUB": sub,
+    "TANH": tanh,
+    "TRANSPOSE": transpose,
+}
+
+
+def find_operator(kind: str) -> OperatorModule | None:
+    """The file of an operator by its schema name, None where there is none."""
+    return _OPERATORS.get(kind)
+
+
+def supported_operators() -> list[str]:
+    """The names of the operators that can be compiled, sorted."""
+    return sorted(_OPERATORS)
+
+
+@cache
+def _schema_names() -> dict[int, str]:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    return {v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)}
+
+
+def operator_name(code: int, custom: str) -> str:
+    """The schema's name of a builtin operator code, with the custom code where there is one."""
+    name = _schema_names().get(code, f"builtin operator {code}")
+    return f"CUSTOM {custom!r}" if name == "CUSTOM" else name

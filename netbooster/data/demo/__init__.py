@@ -1,0 +1,1 @@
+"""Data sets that need no download: real digits, rendered glyphs."""

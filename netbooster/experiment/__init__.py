@@ -1,0 +1,1 @@
+"""Recipes, the runs that they describe, and the tables of such runs."""

@@ -1,0 +1,1 @@
+"""Making the deep giant of any ``nn.Module``, linearizing it and contracting it back."""

@@ -1,0 +1,1 @@
+"""Training methods: what each trains and minimizes, and what it keeps."""

@@ -1,0 +1,1 @@
+"""Fine-tuning with the firmware's integer arithmetic."""

@@ -1,0 +1,1 @@
+"""The training loop: phases, optimizers, checkpoints, evaluation, many processes."""

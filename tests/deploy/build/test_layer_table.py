@@ -1,0 +1,84 @@
+"""Layers of a built model: told apart by the counter, named in faults."""
+
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deploy.build.elf import Elf
+from deploy.build.firmware import build_firmware
+from deploy.build.layer_table import read_layer_table
+from deploy.codegen import plan_model, write_model
+from deploy.core.errors import DeployError
+from deploy.devices.qemu import QemuSession
+from deploy.targets import load_target
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "data" / "peers" / "small_32_int8.tflite"
+TARGET = load_target("mps2-an386")
+pytestmark = pytest.mark.skipif(
+    any(shutil.which(t) is None for t in ("arm-none-eabi-gcc", "cmake", "qemu-system-arm")),
+    reason="arm-none-eabi-gcc, cmake or qemu-system-arm is not installed",
+)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("layers")
+    compilation = plan_model(MODEL.read_bytes(), name="small", input_mode="rows")
+    write_model(compilation, folder / "generated")
+    build_firmware(folder / "generated", TARGET, folder / "fw.elf")
+    return compilation.plan, folder / "fw.elf"
+
+
+def test_every_layer_is_counted_and_the_sum_is_the_total(built):
+    plan, elf = built
+    image = np.random.default_rng(1).integers(-128, 128, plan.input.shape, dtype=np.int8)
+    with QemuSession(TARGET, elf, functions=True) as session:
+        session.link.load_input(image.tobytes())
+        count = session.infer()
+    assert [layer["symbol"] for layer in count["layers"]] == [la.symbol for la in plan.layers]
+    for planned, layer in zip(plan.layers, count["layers"], strict=True):
+        rows = planned.output_shape[1] if planned.stream >= 0 else 1
+        assert layer["calls"] == -(-rows // planned.batch) if planned.stream >= 0 else 1
+        assert layer["instructions"] > planned.macs // 2  # a SMLAD does two
+    own = sum(layer["instructions"] for layer in count["layers"])
+    assert own + count["outside"]["instructions"] == count["instructions"]
+    assert sum(f["instructions"] for f in count["functions"]) == count["instructions"]
+    assert own > 0.98 * count["instructions"]
+
+
+def _with_bad_pointer(elf: Path, layer: int, out: Path) -> None:
+    """The firmware with a layer's input pointing nowhere."""
+    data = bytearray(elf.read_bytes())
+    entry = Elf(elf).symbols["nb_layers"].address + 24 * layer
+    table = struct.unpack_from("<IHH", data, 28)[0], *struct.unpack_from("<HH", data, 42)
+    for i in range(table[2]):
+        kind, offset, address, _, size = struct.unpack_from("<5I", data, table[0] + i * table[1])
+        if kind == 1 and address <= entry < address + size:
+            struct.pack_into("<I", data, offset + entry - address + 8, 0xF0000000)
+            out.write_bytes(data)
+            return
+    raise AssertionError(hex(entry))
+
+
+@pytest.mark.parametrize("number", [8, 9, 15, 20, 22])
+def test_a_fault_in_a_kernel_names_the_layer(built, tmp_path, number):
+    plan, elf = built
+    _with_bad_pointer(elf, number, tmp_path / "fw.elf")
+    with QemuSession(TARGET, tmp_path / "fw.elf") as session:
+        session.link.load_input(bytes(plan.input.bytes))
+        with pytest.raises(DeployError, match="HardFault") as error:
+            session.infer()
+    assert f"in layer {plan.layers[number].symbol}" in str(error.value)
+
+
+def test_addresses_beside_the_entries_are_no_layers(built):
+    plan, elf = built
+    table = read_layer_table(Elf(elf))
+    assert table is not None and table.names == tuple(la.symbol for la in plan.layers)
+    assert table.layer_at(table.address + 24) == "nb_layer_001"
+    for address in (table.address - 24, table.address + 4, table.address + 24 * len(plan.layers)):
+        assert table.layer_at(address) is None

@@ -1,19 +1,21 @@
-"""The little that is needed of a 32-bit little-endian ELF file: sections and symbols."""
+"""Facts of a firmware's ELF file: sections, segments and symbols.
 
-import struct
+pyelftools reads the file; a damaged one is refused here, in one line, whatever it makes the
+library stumble over.
+"""
+
 from dataclasses import dataclass
-from functools import cached_property
+from io import BytesIO
 from pathlib import Path
+from typing import Any
+
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from deploy.core.errors import DeployError
 
-_HEADER = struct.Struct("<16sHHIIIIIHHHHHH")
-_SECTION = struct.Struct("<IIIIIIIIII")
-_SYMBOL = struct.Struct("<IIIBBH")
-_SYMTAB = 2
-_NOBITS = 8
-_ALLOCATED = 2
-_FUNCTION = 2
+_SECTION_HEADER, _PROGRAM_HEADER, _SYMBOL = 40, 32, 16  # bytes in a 32-bit file
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class Section:
     size: int
     loaded: bool
     bits: bool
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Bytes that are loaded: ``address`` is where they lie before the program starts."""
+
+    address: int
+    data: bytes
 
 
 @dataclass(frozen=True)
@@ -40,57 +50,65 @@ class Symbol:
 class Elf:
     """Reads a firmware.
 
+    Attributes:
+        sections: in the file's order.
+        segments: those with bytes to load, in the file's order.
+        symbols: named functions and objects.
+
     Raises:
-        DeployError: the file cannot be read or is no 32-bit little-endian ELF.
+        DeployError: the file cannot be read, is no 32-bit little-endian ELF, or is damaged.
     """
+
+    sections: list[Section]
+    segments: list[Segment]
+    symbols: dict[str, Symbol]
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._data = path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
-            raise DeployError(f"cannot read {path}: {error.strerror}") from error
-        if self._data[:6] != b"\x7fELF\x01\x01":
+            raise DeployError(f"cannot read {path}: {error.strerror or error}") from error
+        if data[:6] != b"\x7fELF\x01\x01":
             raise DeployError(f"{path} is no 32-bit ELF firmware; build it again")
         try:
-            header = _HEADER.unpack_from(self._data)
-            self._headers = [
-                _SECTION.unpack_from(self._data, header[6] + i * header[11])
-                for i in range(header[12])
-            ]
-            names = self._headers[header[13]]
-            self.sections = [
-                Section(
-                    self._text(names[4], raw[0]),
-                    raw[3],
-                    raw[5],
-                    bool(raw[2] & _ALLOCATED),
-                    raw[1] != _NOBITS,
-                )
-                for raw in self._headers
-            ]
-        except (struct.error, IndexError, ValueError) as error:
+            self._read(ELFFile(BytesIO(data)))
+        except Exception as error:  # the library has no one type for what a damaged file does
             raise DeployError(f"{path} is a damaged ELF file; build it again") from error
 
-    def _text(self, table: int, offset: int) -> str:
-        end = self._data.index(b"\0", table + offset)
-        return self._data[table + offset : end].decode("ascii", "replace")
-
-    @cached_property
-    def symbols(self) -> dict[str, Symbol]:
-        """Named functions and objects."""
-        found: dict[str, Symbol] = {}
-        for raw in self._headers:
-            if raw[1] != _SYMTAB:
-                continue
-            strings = self._headers[raw[6]][4]
-            for offset in range(raw[4], raw[4] + raw[5], _SYMBOL.size):
-                name, value, size, info, _, _ = _SYMBOL.unpack_from(self._data, offset)
-                function = info & 15 == _FUNCTION
-                text = self._text(strings, name)
-                if text and not text.startswith("$"):
-                    found[text] = Symbol(text, value & ~1 if function else value, size, function)
-        return found
+    def _read(self, file: ELFFile) -> None:
+        header = file.header
+        for count, size, due in (
+            (header["e_shnum"], header["e_shentsize"], _SECTION_HEADER),
+            (header["e_phnum"], header["e_phentsize"], _PROGRAM_HEADER),
+        ):
+            if count and size != due:
+                raise ValueError(f"headers of {size} bytes")
+        # A number of 0 tells the library to look for a larger one where no section is.
+        sections = list(file.iter_sections()) if header["e_shnum"] else []
+        self.sections = [
+            Section(
+                section.name,
+                section["sh_addr"],
+                section["sh_size"],
+                bool(section["sh_flags"] & SH_FLAGS.SHF_ALLOC),
+                section["sh_type"] != "SHT_NOBITS",
+            )
+            for section in sections
+        ]
+        self.segments = [
+            Segment(segment["p_paddr"], segment.data())
+            for segment in file.iter_segments("PT_LOAD")
+            if segment["p_filesz"]
+        ]
+        self.symbols = {}
+        for table in sections:
+            if isinstance(table, SymbolTableSection) and table["sh_type"] == "SHT_SYMTAB":
+                if table["sh_entsize"] != _SYMBOL:
+                    raise ValueError(f"symbols of {table['sh_entsize']} bytes")
+                for symbol in table.iter_symbols():
+                    if symbol.name and not symbol.name.startswith("$"):
+                        self.symbols[symbol.name] = _symbol(symbol)
 
     def functions(self) -> list[Symbol]:
         """Functions by address; of several names of one address, the first by alphabet."""
@@ -121,3 +139,9 @@ class Elf:
             if symbol.is_function and inside:
                 return symbol.name
         return None
+
+
+def _symbol(entry: Any) -> Symbol:
+    function = entry["st_info"]["type"] == "STT_FUNC"
+    address = entry["st_value"]
+    return Symbol(entry.name, address & ~1 if function else address, entry["st_size"], function)

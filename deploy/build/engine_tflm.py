@@ -10,8 +10,7 @@ from pathlib import Path
 from deploy.build.firmware import BuildResult, build_firmware
 from deploy.core.errors import DeployError
 from deploy.core.files import write_atomic
-from deploy.devices import open_session
-from deploy.targets import Target, load_target, target_names
+from deploy.targets import Target
 from deploy.tflite import DType, Graph, Tensor, parse_graph
 
 STACK_BYTES = 8192  # the interpreter's calls nest deeper than ours
@@ -101,36 +100,6 @@ def build_tflm(
             "NB_STACK_BYTES": str(max(STACK_BYTES, target.stack_bytes or 0)),
         },
     )
-
-
-def arena_used(data: bytes, name: str, target: Target, library: TflmLibrary, folder: Path) -> int:
-    """Bytes that the interpreter uses for a model, rounded up to 16.
-
-    It is asked on the largest machine of the same core that QEMU knows: how much it uses depends
-    on the library and the model, not on the board.
-
-    Raises:
-        DeployError: QEMU is missing, or the interpreter refuses the model.
-    """
-    machine = _machine(target)
-    assert machine.ram is not None
-    half = machine.ram.length // 2  # more than any board has
-    elf = build_tflm(data, name, machine, library, folder, folder / "ask.elf", arena=half).elf
-    with open_session(machine, elf, emulator="qemu", plugin=False) as session:
-        used = session.link.memory().arena_bytes
-    elf.unlink()
-    return max(16, (used + 15) & ~15)
-
-
-def _machine(target: Target) -> Target:
-    known = [
-        machine
-        for machine in map(load_target, target_names())
-        if machine.core == target.core and machine.emulator and machine.emulator.qemu_machine
-    ]
-    if not known:
-        raise DeployError(f"QEMU knows no machine with {target.name}'s core, {target.core}")
-    return max(known, key=lambda machine: machine.ram_bytes)
 
 
 def _files(graph: Graph, data: bytes, arena: int) -> dict[str, str]:

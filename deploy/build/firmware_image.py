@@ -5,11 +5,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from deploy.build.elf import Elf
 from deploy.core.errors import DeployError
 
-_HEADER = struct.Struct("<16sHHIIIIIHHHHHH")
-_PROGRAM = struct.Struct("<IIIIIIII")
-_LOAD = 1
 _LARGEST = 64 << 20
 
 
@@ -44,30 +42,15 @@ def read_image(elf: Path) -> FirmwareImage:
     Raises:
         DeployError: the file cannot be read, or is no firmware.
     """
-    try:
-        data = elf.read_bytes()
-    except OSError as error:
-        raise DeployError(f"cannot read {elf}: {error.strerror or error}") from error
-    if data[:6] != b"\x7fELF\x01\x01":
-        raise DeployError(f"{elf} is no 32-bit ELF firmware; build it again")
-    try:
-        header = _HEADER.unpack_from(data)
-        segments = []
-        for index in range(header[10]):
-            kind, offset, _, address, size, *_ = _PROGRAM.unpack_from(
-                data, header[5] + index * header[9]
-            )
-            if kind == _LOAD and size:
-                segments.append((address, data[offset : offset + size]))
-    except struct.error as error:
-        raise DeployError(f"{elf} is a damaged ELF file; build it again") from error
+    segments = Elf(elf).segments
     if not segments:
         raise DeployError(f"{elf} holds nothing to write to flash; build it again")
-    start = min(address for address, _ in segments)
-    end = max(address + len(part) for address, part in segments)
+    start = min(segment.address for segment in segments)
+    end = max(segment.address + len(segment.data) for segment in segments)
     if end - start > _LARGEST:
         raise DeployError(f"{elf} spans {end - start:,} bytes; its parts lie too far apart")
     image = bytearray(end - start)
-    for address, part in segments:
-        image[address - start : address - start + len(part)] = part
+    for segment in segments:
+        offset = segment.address - start
+        image[offset : offset + len(segment.data)] = segment.data
     return FirmwareImage(start, bytes(image))

@@ -5,10 +5,7 @@ from dataclasses import dataclass
 
 from deploy.build.elf import Elf
 from deploy.core.errors import DeployError
-
-RUN = "nb_layer_run"  # runs any layer; reads its entry first
-_TABLE = "nb_layers"
-_ENTRY_BYTES = 24  # sizeof(nb_layer) on a 32-bit core; nb_kernels.h asserts it
+from deploy.core.layers import ENTRY_BYTES, RUN, TABLE, layer_name
 
 
 @dataclass(frozen=True)
@@ -25,24 +22,19 @@ class LayerTable:
         return self.names[index] if rest == 0 and 0 <= index < len(self.names) else None
 
 
-def layer_name(index: int) -> str:
-    """What plan.json, counts and messages call layer ``index``."""
-    return f"nb_layer_{index:03d}"
-
-
 def read_layer_table(elf: Elf) -> LayerTable | None:
     """The firmware's table; None where it has none (another engine, or layers as functions).
 
     Raises:
         DeployError: entries of another size: the firmware is of another version.
     """
-    symbol = elf.symbols.get(_TABLE)
+    symbol = elf.symbols.get(TABLE)
     if symbol is None or RUN not in elf.symbols:
         return None
-    count, rest = divmod(symbol.size, _ENTRY_BYTES)
+    count, rest = divmod(symbol.size, ENTRY_BYTES)
     if rest:
         raise DeployError(f"{elf.path} is of another version of netbooster; build it again")
-    return LayerTable(symbol.address, _ENTRY_BYTES, tuple(map(layer_name, range(count))))
+    return LayerTable(symbol.address, ENTRY_BYTES, tuple(map(layer_name, range(count))))
 
 
 def layer_functions(elf: Elf) -> list[str]:

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.build.layer_table import layer_name
 from deploy.core.errors import DeployError
+from deploy.core.layers import layer_name
 from deploy.schedule import Flow, Piece, Schedule, scratch_bytes
 
 

@@ -83,7 +83,8 @@ def build_tflm_stage(context: "RunContext", engine: Engine, *, force: bool) -> N
 
 
 def _build_tflm(context: "RunContext", paths: "ModelPaths", library: "TflmLibrary") -> None:
-    from deploy.build.engine_tflm import arena_used, build_tflm
+    from deploy.build.engine_tflm import build_tflm
+    from deploy.devices.arena import arena_used
 
     target = context.target
     data, folder = paths.tflite.read_bytes(), paths.sources(target.name)

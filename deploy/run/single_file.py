@@ -28,7 +28,8 @@ def build_file(
     folder = tflite.with_name(f"{tflite.stem}-{target.name}{_suffix(engine)}-generated")
     data = read_bytes(tflite)
     if engine.name == "tflm":
-        from deploy.build.engine_tflm import arena_used, build_tflm, find_library
+        from deploy.build.engine_tflm import build_tflm, find_library
+        from deploy.devices.arena import arena_used
 
         library = find_library(engine.tflm_dir, target)
         arena = arena_used(data, tflite.stem, target, library, folder)

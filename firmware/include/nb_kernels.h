@@ -45,7 +45,7 @@ struct nb_layer {
   uint8_t stream;  /* the number of the stream that begins here, from 1 on; 0: none does */
 };
 #ifdef __arm__ /* what the emulator's counter divides addresses by */
-_Static_assert(sizeof(nb_layer) == 24, "deploy/layer_table.py: _ENTRY_BYTES");
+_Static_assert(sizeof(nb_layer) == 24, "deploy/core/layers.py: ENTRY_BYTES");
 #endif
 
 /* Bias, requantization and clamp of every output channel, fused into the kernels.

@@ -52,11 +52,11 @@ def command(
         COLUMNS,
         finished_results,
         format_rows,
-        load_table,
         pooled_gains,
         run_table,
         save_results,
     )
+    from netbooster.experiment.table_rows import load_table
     from netbooster.training.distributed import is_writer
 
     table = load_table(name)

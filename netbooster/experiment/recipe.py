@@ -7,8 +7,9 @@ recipe scales from minutes to days by ``train.steps`` alone.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,15 @@ from pydantic import Field
 from netbooster.common.errors import NetBoosterError
 from netbooster.common.files import write_atomic
 from netbooster.data import DataConfig
+from netbooster.experiment.overrides import Changes, apply_overrides
 from netbooster.experiment.recipe_errors import explain
-from netbooster.experiment.recipe_files import apply_override, read_layers
+from netbooster.experiment.recipe_files import (
+    RECIPE_FOLDER,
+    RecipeSource,
+    find_recipe,
+    read_recipe,
+    recipe_names,
+)
 from netbooster.experiment.recipe_sections import (
     CountOrNever,
     EmulateConfig,
@@ -61,10 +69,8 @@ __all__ = [
     "save_recipe",
 ]
 
-RECIPE_FOLDER = Path(__file__).parents[1] / "recipes"
-
-_loading: ContextVar[tuple[Path, ...]] = ContextVar("recipes being loaded", default=())
-"""Files of the recipes around the one that is loaded: a recipe names others inside it."""
+_loading: ContextVar[tuple[RecipeSource, ...]] = ContextVar("recipes being loaded", default=())
+"""Sources of the recipes around the one that is loaded: a recipe names others inside it."""
 
 
 class DistillationConfig(Section):
@@ -184,6 +190,65 @@ class Recipe(Section):
             found.append(self.distillation.teacher)
         return found
 
+    def within(self) -> Iterator[tuple[str, "Recipe"]]:
+        """This recipe and all inside it, each with what its keys begin with in an override, such
+        as ``"transfer.source."``."""
+        yield "", self
+        parts = {
+            "distillation.teacher.": self.distillation.teacher if self.distillation else None,
+            "transfer.source.": self.transfer.source if self.transfer else None,
+        }
+        for key, part in parts.items():
+            for prefix, inner in part.within() if part is not None else ():
+                yield key + prefix, inner
+
+    def override(self, changes: Changes) -> "Recipe":
+        """A copy with some keys changed, checked as a file is.
+
+        ``recipe.override({"train.steps": 200})`` or ``recipe.override(["train.steps=200"])``. Keys
+        lead into recipes inside this one (``transfer.source.train.epochs``). ``train.steps`` takes
+        the place of ``train.epochs``, and the other way round. Relative paths mean the working
+        directory.
+
+        Args:
+            changes: values by dotted key, or ``"section.key=value"`` with the value written as in
+                TOML (a bare word is a string). A mapping is laid over the section that is there;
+                None takes a key back to its default. The last change of a key decides.
+
+        Raises:
+            NetBoosterError: one line naming the key and what is allowed.
+        """
+        content = _dump(self)
+        try:
+            apply_overrides(content, changes, lambda name: _dump(load_recipe(name)))
+        except NetBoosterError as error:
+            raise NetBoosterError(f"{self.name}: {error}") from error
+        return parse_recipe(content, self.name)
+
+    def with_seed(self, seed: int) -> "Recipe":
+        """A copy with this seed, in the recipes inside it, too."""
+        return self.override({f"{prefix}seed": seed for prefix, _ in self.within()})
+
+    def with_data(self, folders: Mapping[str, str | Path]) -> "Recipe":
+        """A copy in which data sets lie in other folders, in the recipes inside it, too.
+
+        Args:
+            folders: by the data set's name, such as ``{"cifar100": "/data/cifar"}``.
+
+        Raises:
+            NetBoosterError: no recipe here uses a data set of that name.
+        """
+        used = {part.data.name for _, part in self.within()}
+        for name in folders:
+            if name not in used:
+                raise NetBoosterError(
+                    f"{self.name}: uses no data set '{name}'; it uses {', '.join(sorted(used))}"
+                )
+        places = {f"{prefix}data.root": part.data.name for prefix, part in self.within()}
+        return self.override(
+            {key: str(folders[name]) for key, name in places.items() if name in folders}
+        )
+
     def total_steps(self, train_images: int) -> int:
         """Optimizer steps of one arm, for a training split of ``train_images`` images."""
         if self.train.steps is not None:
@@ -195,7 +260,7 @@ class Recipe(Section):
         """The resolved recipe: every key with its value, defaults included."""
         import tomli_w
 
-        return tomli_w.dumps(self.model_dump(mode="json", exclude_none=True))
+        return tomli_w.dumps(_dump(self))
 
     def identity(self, arm: str, data_fingerprint: str) -> dict[str, Any]:
         """What decides the weights of an arm, as plain values: the key of its checkpoints.
@@ -207,7 +272,7 @@ class Recipe(Section):
             arm: ``"vanilla"``, ``"boosted"``, or :attr:`arm`.
             data_fingerprint: ``Dataset.fingerprint()``, which says what the images are.
         """
-        kept = _decisive(self.model_dump(mode="json", exclude_none=True))
+        kept = _decisive(_dump(self))
         identity = {key: kept[key] for key in ("seed", "data", "model", "train")}
         identity["data"]["fingerprint"] = data_fingerprint
         if self.method is not None:
@@ -246,50 +311,28 @@ def _decisive(dump: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def recipe_names() -> list[str]:
-    """Names of the committed recipes that stand for themselves, not for a row of a table."""
-    return sorted(path.stem for path in RECIPE_FOLDER.glob("*.toml"))
-
-
-def find_recipe(path_or_name: str) -> Path:
-    """The file behind a path, or behind the name of a committed recipe.
-
-    Raises:
-        NetBoosterError: neither exists; lists the names.
-    """
-    path = Path(path_or_name)
-    if path.is_file():
-        return path
-    named = RECIPE_FOLDER / f"{path_or_name}.toml"
-    if named.is_file() and named.resolve().is_relative_to(RECIPE_FOLDER.resolve()):
-        return named
-    raise NetBoosterError(
-        f"{path_or_name}: no such recipe; give the path of a TOML file, one of the names "
-        f"{', '.join(recipe_names())}, or a table's row such as table1/mobilenetv2-tiny-vanilla"
-    )
-
-
-def load_recipe(path_or_name: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Changes = ()) -> Recipe:
     """Read and check a recipe.
 
     Args:
-        path_or_name: a TOML file, or the name of a committed recipe.
-        overrides: ``"section.key=value"`` with the value written as in TOML (a bare word is a
-            string); applied before checking.
+        name: a TOML file, the name of a committed recipe ("digits"), or a table's row
+            ("table1/mobilenetv2-tiny-vanilla"); with "@mini" its small variant.
+        overrides: as in :meth:`Recipe.override`.
 
     Raises:
         NetBoosterError: one line naming the file, the key and what is allowed.
     """
-    path = find_recipe(path_or_name)
+    source = find_recipe(name)
+    key = replace(source, path=source.path.resolve())
     above = _loading.get()
-    if path.resolve() in above:
-        raise NetBoosterError(f"{path}: names itself as its teacher or source; name another recipe")
-    content = read_layers(path)
-    for override in overrides:
-        apply_override(content, override)
-    token = _loading.set((*above, path.resolve()))
+    if key in above:
+        raise NetBoosterError(
+            f"{source}: names itself as its teacher or source; name another recipe"
+        )
+    token = _loading.set((*above, key))
     try:
-        return parse_recipe(content, str(path))
+        recipe = parse_recipe(read_recipe(source), str(source))
+        return recipe.override(overrides) if overrides else recipe
     finally:
         _loading.reset(token)
 
@@ -309,6 +352,11 @@ def save_recipe(recipe: Recipe, run_dir: Path) -> Path:
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text)
     return path
+
+
+def _dump(recipe: Recipe) -> dict[str, Any]:
+    """The resolved recipe as plain values, without keys that are None."""
+    return recipe.model_dump(mode="json", exclude_none=True)
 
 
 def _load_named(value: object) -> object:

@@ -1,27 +1,26 @@
 """The paper's tables: their rows, run over seeds, beside the paper's numbers.
 
-``recipes/tables/<key>.toml`` lists a table's rows. Each row is a recipe of its own,
-``recipes/<key>/<row>.toml``, with a small variant on glyphs in ``recipes/<key>/mini/``. Runs lie in
-``<root>/seed<k>/<recipe>/``, so rows and tables that name the same experiment, and the teachers and
-sources that several rows build on, share one run. What is finished is kept.
+``recipes/<key>.toml`` holds a table's rows and their recipes, named ``<key>/<row>``; with ``@mini``
+it is the small variant on glyphs. Runs lie in ``<root>/seed<k>/<recipe>/``, so rows and tables that
+name the same experiment, and the teachers and sources that several rows build on, share one run.
+What is finished is kept.
 """
 
 import json
 import math
 import statistics
-import tomllib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pydantic
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.common.files import is_claimed, write_atomic
 from netbooster.experiment.arms import train_method
-from netbooster.experiment.recipe import RECIPE_FOLDER, Recipe, load_recipe
+from netbooster.experiment.recipe import Recipe, load_recipe
 from netbooster.experiment.statistics import interval
+from netbooster.experiment.table_rows import Row, Table, choose_rows
 from netbooster.training.checkpoint import load_torch
 from netbooster.training.distributed import World, open_device
 
@@ -30,48 +29,6 @@ if TYPE_CHECKING:
 
 FEWEST_STEPS = 2
 """NetBooster needs a step for each of its two phases."""
-
-
-class Row(BaseModel):
-    """One line of a table.
-
-    Attributes:
-        group: rows of a group are compared with each other: a network, perhaps on a data set.
-        recipe: file name of the recipe in the table's folder, without ``.toml``.
-        reference: whether the other rows of the group are compared with this one.
-        paper_giant: the paper's accuracy of the expanded network, in percent.
-        paper_final: the paper's accuracy in percent; None where it gives none.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    group: str
-    label: str
-    recipe: str
-    reference: bool = False
-    paper_giant: float | None = None
-    paper_final: float | None = None
-
-
-class Table(BaseModel):
-    """A table of the paper, or a figure."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    key: str
-    title: str
-    rows: tuple[Row, ...]
-
-    def recipe_name(self, row: Row, *, mini: bool) -> str:
-        """Name of a row's recipe, for ``load_recipe``."""
-        return f"{self.key}/mini/{row.recipe}" if mini else f"{self.key}/{row.recipe}"
-
-    def reference(self, row: Row) -> Row | None:
-        """What a row is compared with, None if that is itself."""
-        for other in self.rows:
-            if other.group == row.group and other.reference:
-                return None if other == row else other
-        return None
 
 
 class Result(BaseModel):
@@ -92,40 +49,26 @@ Planned = tuple[Row, int, Recipe]
 """A run of a table: row, seed, the row's recipe with that seed."""
 
 
-def table_keys() -> list[str]:
-    """Tables and figures that can be run, in the paper's order within each kind."""
-    return sorted(path.stem for path in (RECIPE_FOLDER / "tables").glob("*.toml"))
-
-
-def load_table(name: str) -> Table:
-    """A table by number ("1"), or by key ("table1", "figure3").
-
-    Raises:
-        NetBoosterError: there is no such table.
-    """
-    key = f"table{name}" if name.isdigit() else name
-    if key not in table_keys():
-        raise NetBoosterError(
-            f"no table '{name}'; choose one of {', '.join(table_keys())} (a number alone means a "
-            "table; Table 3, object detection, is not part of this project)"
-        )
-    path = RECIPE_FOLDER / "tables" / f"{key}.toml"
-    try:
-        return Table.model_validate({"key": key, **tomllib.loads(path.read_text("utf-8"))})
-    except (tomllib.TOMLDecodeError, pydantic.ValidationError) as error:
-        raise NetBoosterError(f"{path}: {' '.join(str(error).split())}") from error
-
-
 def prepare_recipe(
-    name: str, *, seed: int, scale: float = 1.0, overrides: Sequence[str] = ()
+    name: str,
+    *,
+    seed: int,
+    scale: float = 1.0,
+    overrides: Sequence[str] = (),
+    data: Mapping[str, Path] | None = None,
 ) -> Recipe:
     """A row's recipe with a seed, and perhaps shortened; recipes that it builds on as well.
 
     Args:
         scale: factor on the length of every training, for a trial of the machinery.
-        overrides: ``"section.key=value"``, for the row's recipe alone.
+        overrides: ``"section.key=value"``, for the row's recipe.
+        data: folders by data set; those that the recipe does not use are left out.
     """
-    return _adapt(load_recipe(name, overrides), seed, scale)
+    recipe = load_recipe(name, overrides).with_seed(seed)
+    if data:
+        used = {part.data.name for _, part in recipe.within()}
+        recipe = recipe.with_data({key: path for key, path in data.items() if key in used})
+    return recipe if scale == 1.0 else _scaled(recipe, scale)
 
 
 def run_table(
@@ -137,6 +80,7 @@ def run_table(
     rows: Sequence[str] = (),
     scale: float = 1.0,
     overrides: Sequence[str] = (),
+    data: Mapping[str, Path] | None = None,
     device: str = "cpu",
     console: "Console | None" = None,
     say: Callable[[str], None] = lambda text: None,
@@ -151,6 +95,8 @@ def run_table(
 
     Args:
         rows: only these rows, by recipe; empty means all. A row's reference is not added.
+        overrides: ``"section.key=value"``, for every row's recipe.
+        data: folders by data set, for every row that uses it, and what it builds on.
         device: ``"cpu"`` or ``"cuda"``.
         console: where training shows its progress.
         say: called with one line for each run that begins.
@@ -164,18 +110,18 @@ def run_table(
     chosen = choose_rows(table, rows)
     # All are read before anything is trained: a mistake in the last row is told now.
     plan = [
-        (row, seed, prepare_recipe(name, seed=seed, scale=scale, overrides=overrides))
+        (row, seed, prepare_recipe(name, seed=seed, scale=scale, overrides=overrides, data=data))
         for seed in seeds
         for row in chosen
         for name in [table.recipe_name(row, mini=mini)]
     ]
-    # A part of the rows must not push the others out of the file.
+    _refuse_unused(data or {}, table, [recipe for _, _, recipe in plan])
     _, world = open_device(device)
-    known = (
-        finished_results(table, mini=mini, seeds=seeds, root=root, scale=scale, overrides=overrides)
-        if world.writes
-        else {}
-    )
+    known: Results = {}
+    if world.writes:  # a part of the rows must not push the others out of the file
+        known = finished_results(
+            table, mini=mini, seeds=seeds, root=root, scale=scale, overrides=overrides, data=data
+        )
     results: Results = {}
     for number, (row, seed, recipe) in enumerate(_free_first(plan, root, world), 1):
         say(f"[{number}/{len(plan)}] {row.group}, {row.label}, seed {seed}")
@@ -187,6 +133,15 @@ def run_table(
             results[row.recipe, seed] = result
             save_results(table, {**known, **results}, root, mini=mini)
     return results
+
+
+def _refuse_unused(data: Mapping[str, Path], table: Table, recipes: Sequence[Recipe]) -> None:
+    used = {part.data.name for recipe in recipes for _, part in recipe.within()}
+    for name in data:
+        if name not in used:
+            raise NetBoosterError(
+                f"{table.key}: uses no data set '{name}'; it uses {', '.join(sorted(used))}"
+            )
 
 
 def _free_first(plan: Sequence[Planned], root: Path, world: World) -> Iterator[Planned]:
@@ -215,30 +170,18 @@ def finished_results(
     rows: Sequence[str] = (),
     scale: float = 1.0,
     overrides: Sequence[str] = (),
+    data: Mapping[str, Path] | None = None,
 ) -> Results:
     """Results of the runs that are finished; trains nothing."""
     results: Results = {}
     for row in choose_rows(table, rows):
         for seed in seeds:
             name = table.recipe_name(row, mini=mini)
-            recipe = prepare_recipe(name, seed=seed, scale=scale, overrides=overrides)
+            recipe = prepare_recipe(name, seed=seed, scale=scale, overrides=overrides, data=data)
             result = read_result(recipe, _run_folder(root, seed, recipe))
             if result is not None:
                 results[row.recipe, seed] = result
     return results
-
-
-def choose_rows(table: Table, names: Sequence[str]) -> list[Row]:
-    """Rows by recipe; all where none is named.
-
-    Raises:
-        NetBoosterError: a name is none of the table's.
-    """
-    known = [row.recipe for row in table.rows]
-    for name in names:
-        if name not in known:
-            raise NetBoosterError(f"{table.key} has no row '{name}'; rows: {', '.join(known)}")
-    return [row for row in table.rows if not names or row.recipe in names]
 
 
 def read_result(recipe: Recipe, run_dir: Path) -> Result | None:
@@ -365,21 +308,13 @@ def _seed_list(seeds: Iterable[int]) -> str:
     return " ".join(str(seed) for seed in sorted(seeds))
 
 
-def _adapt(recipe: Recipe, seed: int, scale: float) -> Recipe:
-    changes: dict[str, Any] = {"seed": seed}
-    if scale != 1.0:
-        if scale <= 0:
-            raise NetBoosterError(f"scale {scale}: must be positive")
-        train = recipe.train
-        if train.steps is not None:
-            length: dict[str, Any] = {"steps": max(FEWEST_STEPS, round(train.steps * scale))}
+def _scaled(recipe: Recipe, scale: float) -> Recipe:
+    if scale <= 0:
+        raise NetBoosterError(f"scale {scale}: must be positive")
+    lengths: dict[str, int | float] = {}
+    for prefix, part in recipe.within():
+        if part.train.steps is not None:
+            lengths[f"{prefix}train.steps"] = max(FEWEST_STEPS, round(part.train.steps * scale))
         else:
-            length = {"epochs": (train.epochs or 0) * scale}
-        changes["train"] = train.model_copy(update=length)
-    if recipe.transfer is not None:
-        source = _adapt(recipe.transfer.source, seed, scale)
-        changes["transfer"] = recipe.transfer.model_copy(update={"source": source})
-    if recipe.distillation is not None and recipe.distillation.teacher is not None:
-        teacher = _adapt(recipe.distillation.teacher, seed, scale)
-        changes["distillation"] = recipe.distillation.model_copy(update={"teacher": teacher})
-    return recipe.model_copy(update=changes)
+            lengths[f"{prefix}train.epochs"] = (part.train.epochs or 0) * scale
+    return recipe.override(lengths)

@@ -43,7 +43,7 @@ def test_report_prints_finished_runs_beside_the_paper(
     from netbooster.training.checkpoint import save_torch
 
     for seed, accuracy in enumerate((0.70, 0.72)):
-        recipe = prepare_recipe("table6/mini/ratio-4", seed=seed)
+        recipe = prepare_recipe("table6/ratio-4@mini", seed=seed)
         folder = tmp_path / f"seed{seed}" / recipe.name
         save_recipe(recipe, folder)
         content = {

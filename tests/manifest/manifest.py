@@ -98,15 +98,24 @@ def costs() -> dict[str, list[int]]:
 
 
 def recipes() -> dict[str, str]:
-    """SHA-256 of every committed recipe, resolved."""
-    from netbooster.experiment.recipe import RECIPE_FOLDER, load_recipe
+    """SHA-256 of every committed recipe, resolved, by the name of the file that it once had."""
+    from netbooster.experiment.recipe import load_recipe
 
-    names = [
-        str(path.relative_to(RECIPE_FOLDER).with_suffix(""))
-        for path in RECIPE_FOLDER.rglob("*.toml")
-        if path.parent.name not in ("base", "tables")
-    ]
-    return {name: sha(load_recipe(name).to_toml()) for name in sorted(names)}
+    names = json.loads(FILE.read_text())["recipes"]
+    return {name: sha(load_recipe(_present_name(name)).to_toml()) for name in names}
+
+
+def _present_name(file: str) -> str:
+    """How the recipe of a file such as ``table1/mini/mcunet-vanilla`` is named today."""
+    folder, _, name = file.rpartition("/")
+    if folder == "teachers":
+        kind, _, data = name.partition("-")
+        table = "table2" if data not in ("", "imagenet") else "table1"
+        teacher = "mini-teacher" if kind == "mini" else "teacher"
+        return f"{table}/{teacher}" + (f"-{data}" if table == "table2" else "")
+    if folder.endswith("/mini"):
+        return f"{folder.removesuffix('/mini')}/{name}@mini"
+    return file
 
 
 def weights() -> dict[str, str]:

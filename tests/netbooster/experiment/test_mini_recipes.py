@@ -7,9 +7,11 @@ import pytest
 from netbooster.experiment import pipeline
 from netbooster.experiment.arms import train_method
 from netbooster.experiment.recipe import Recipe
-from netbooster.experiment.table import load_table, prepare_recipe, read_result, table_keys
+from netbooster.experiment.recipe_files import table_keys
+from netbooster.experiment.table import prepare_recipe, read_result
+from netbooster.experiment.table_rows import load_table
 
-QUICK = ("figure1/mini/mobilenetv2-tiny-netbooster", "table7/mini/decay-0")
+QUICK = ("figure1/mobilenetv2-tiny-netbooster@mini", "table7/decay-0@mini")
 
 
 def mini_rows() -> list[str]:

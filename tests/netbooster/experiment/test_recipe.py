@@ -117,7 +117,7 @@ def test_resolved_recipe_reads_back_equal(tmp_path: Path) -> None:
 def test_overrides_are_toml_values_and_checked() -> None:
     recipe = load_recipe("digits", ["train.lr=0.3", "name=other", "train.nesterov=false"])
     assert (recipe.train.lr, recipe.name, recipe.train.nesterov) == (0.3, "other", False)
-    with pytest.raises(NetBoosterError, match=r"digits\.toml: key 'train\.lr'"):
+    with pytest.raises(NetBoosterError, match=r"digits: key 'train\.lr'"):
         load_recipe("digits", ["train.lr=-1"])
     with pytest.raises(NetBoosterError, match="section.key=value"):
         load_recipe("digits", ["train.lr"])
@@ -191,7 +191,7 @@ def test_extends_lays_files_over_each_other(tmp_path: Path) -> None:
 
 
 def test_recipe_inside_a_recipe_is_resolved(tmp_path: Path) -> None:
-    recipe = load_recipe("table1/mini/mobilenetv2-tiny-kd")
+    recipe = load_recipe("table1/mobilenetv2-tiny-kd@mini")
     assert recipe.distillation is not None and recipe.distillation.teacher is not None
     assert recipe.distillation.teacher.model.name == "mobilenetv2-100"
     (tmp_path / "resolved.toml").write_text(recipe.to_toml())

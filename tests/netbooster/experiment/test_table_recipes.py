@@ -3,8 +3,15 @@
 import pytest
 
 from netbooster.common.errors import NetBoosterError
-from netbooster.experiment.recipe import RECIPE_FOLDER, Recipe, load_recipe, recipe_names
-from netbooster.experiment.table import Table, load_table, table_keys
+from netbooster.experiment.recipe import Recipe, load_recipe, recipe_names
+from netbooster.experiment.recipe_files import (
+    RECIPE_FOLDER,
+    find_recipe,
+    read_toml,
+    same_as,
+    table_keys,
+)
+from netbooster.experiment.table_rows import Table, list_recipes, load_table
 from netbooster.giant.expansion import ExpansionConfig
 from netbooster.models import model_names
 
@@ -13,12 +20,14 @@ LARGE = ("resnet50", "deit-tiny")
 
 @pytest.fixture(scope="module")
 def recipes() -> dict[str, Recipe]:
-    """Every row's recipe and every teacher, by name."""
-    names = [
-        str(path.relative_to(RECIPE_FOLDER).with_suffix(""))
-        for path in RECIPE_FOLDER.rglob("*.toml")
-        if path.parent.name not in ("base", "tables")
-    ]
+    """Every row's recipe, its mini, every teacher and every source, by name."""
+    names = recipe_names()
+    for key in table_keys():
+        file = read_toml(RECIPE_FOLDER / f"{key}.toml")
+        names += [f"{key}/{row}{at}" for row in file["rows"] for at in ("", "@mini")]
+        names += [f"{key}/{name}" for name in file.get("teachers", {})]
+        names += [f"{key}/{name}{at}" for name in file.get("sources", {}) for at in ("", "@mini")]
+    assert len(names) == 190
     loaded = {}
     for name in sorted(names):
         try:
@@ -52,16 +61,44 @@ def test_every_table_of_classification_is_there() -> None:
     assert recipe_names() == ["digits", "glyphs"]
 
 
-def test_every_row_has_both_recipes_and_every_recipe_a_row() -> None:
+def test_every_row_has_both_recipes_and_a_reference(recipes: dict[str, Recipe]) -> None:
     for table in tables():
-        rows = {row.recipe for row in table.rows}
-        assert len(rows) == len(table.rows)
-        for folder in (RECIPE_FOLDER / table.key, RECIPE_FOLDER / table.key / "mini"):
-            files = {path.stem for path in folder.glob("*.toml")}
-            assert {name for name in files if not name.startswith("source-")} == rows
+        assert len({row.recipe for row in table.rows}) == len(table.rows)
         for row in table.rows:
+            names = [table.recipe_name(row, mini=mini) for mini in (False, True)]
+            assert names == [f"{table.key}/{row.recipe}", f"{table.key}/{row.recipe}@mini"]
+            assert all(name in recipes or table.key == "table8" for name in names)
             referents = [r for r in table.rows if r.group == row.group and r.reference]
             assert len(referents) == 1, (table.key, row.group)
+
+
+def test_every_teacher_and_source_is_some_row_s(recipes: dict[str, Recipe]) -> None:
+    rows = [table.recipe_name(r, mini=m) for table in tables() for r in table.rows for m in (0, 1)]
+    inside = [recipes[n].within() for n in rows if n in recipes]
+    used = {part.name for parts in inside for prefix, part in parts if prefix}
+    beside = {recipe.name for name, recipe in recipes.items() if name not in rows}
+    assert beside - {"digits", "glyphs"} <= used
+
+
+def test_rows_that_share_a_run_name_it() -> None:
+    shared = {name: str(other) for name, other in sharing().items()}
+    assert len(shared) == 2 * 14
+    assert shared["figure3/count-08@mini"].endswith("table1.toml/mobilenetv2-tiny-netbooster@mini")
+    assert shared["table7/decay-40"].endswith("table1.toml/mcunet-netbooster")
+
+
+def sharing() -> dict[str, object]:
+    names = [table.recipe_name(r, mini=m) for table in tables() for r in table.rows for m in (0, 1)]
+    return {name: other for name in names if (other := same_as(find_recipe(name)))}
+
+
+def test_all_are_listed_with_a_line_about_each() -> None:
+    listed = {recipe.name: recipe for recipe in list_recipes()}
+    assert len(listed) == 2 + sum(len(table.rows) for table in tables())
+    assert all(recipe.title and "\n" not in recipe.title for recipe in listed.values())
+    row = listed["table5/first"]
+    assert row.title == "Table 5: MobileNetV2-Tiny (r=144), Expand First 8"
+    assert row.profiles == ("mini",) and listed["digits"].profiles == ()
 
 
 def test_equal_names_mean_equal_experiments(recipes: dict[str, Recipe]) -> None:
@@ -80,9 +117,9 @@ START = ExpansionConfig().model_dump(include={"init", "bn_bias_init", "weight_ga
 def test_minis_differ_from_their_rows_by_size_alone(recipes: dict[str, Recipe]) -> None:
     pairs = 0
     for name, mini in recipes.items():
-        if "/mini/" not in name:
+        if not name.endswith("@mini"):
             continue
-        row = recipes.get(name.replace("/mini/", "/"))
+        row = recipes.get(name.removesuffix("@mini"))
         if row is None:
             continue  # its teacher needs a large network
         pairs += 1
@@ -93,11 +130,11 @@ def test_minis_differ_from_their_rows_by_size_alone(recipes: dict[str, Recipe]) 
         assert mini.netaug == row.netaug
         assert mini.data.name == "glyphs" and mini.data.resolution == 32
         assert row.data.name != "glyphs"
-        twice = 2 if name.endswith("netaug-2x") else 1
+        twice = 2 if name.endswith("netaug-2x@mini") else 1
         if mini.transfer is None and mini.model.name not in LARGE:
             assert mini.train.steps == 600 * twice
         if mini.transfer is not None:
-            assert "/mini" in "/" + mini.transfer.source.name
+            assert mini.transfer.source.name.startswith("mini-")
     assert pairs >= 50
 
 
@@ -147,8 +184,9 @@ def test_ablations_vary_what_their_table_says(recipes: dict[str, Recipe]) -> Non
 
 
 def test_downstream_rows_tune_a_fifth_of_the_epochs_by_plt(recipes: dict[str, Recipe]) -> None:
-    found = [r for n, r in recipes.items() if n.startswith("table2/mobilenetv2") and r.transfer]
-    assert len(found) >= 20
+    rows = {n: r for n, r in recipes.items() if n.startswith("table2/mobilenetv2")}
+    found = [recipe for name, recipe in rows.items() if not name.endswith("@mini")]
+    assert len(found) == 30
     for recipe in found:
         assert recipe.netbooster.decay_share == 0.2
         assert recipe.transfer is not None

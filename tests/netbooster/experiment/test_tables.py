@@ -14,53 +14,41 @@ from netbooster.experiment.statistics import interval
 from netbooster.experiment.table import (
     COLUMNS,
     Result,
-    Row,
-    Table,
     finished_results,
     format_rows,
-    load_table,
     pooled_gains,
     prepare_recipe,
     run_table,
 )
+from netbooster.experiment.table_rows import Row, Table, load_table
 
-SMALL = """
-[data]
-name = "glyphs"
-characters = "01"
-resolution = 32
-channels = 1
-[model]
-name = "mobilenetv2-tiny"
-[train]
-steps = 4
-batch_size = 4
-threads = 1
+TABLE = """
+title = "T"
+
+[base]
+mini.data = { name = "glyphs", characters = "01", resolution = 32, channels = 1 }
+mini.model.name = "mobilenetv2-tiny"
+mini.train = { steps = 4, batch_size = 4, threads = 1 }
+
+[parts]
+giant = { paper_final = 52.5, paper_giant = 54.0 }
+
+[rows]
+plain = { group = "g", label = "Vanilla", reference = true, paper_final = 50.0, method = "vanilla" }
+boosted = { parts = ["giant"], group = "g", label = "Boosted", method = "netbooster" }
+again = { group = "h", label = "Vanilla", reference = true, same_as = "t/plain" }
 """
-ROWS = {
-    "plain": 'extends = "../../base/small.toml"\nname = "t-plain"\nmethod = "vanilla"',
-    "boosted": 'extends = "../../base/small.toml"\nname = "t-boosted"\nmethod = "netbooster"',
-    "again": 'extends = "plain.toml"',
-}
 
 
 @pytest.fixture
 def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
     """A table of three rows, of which two are one experiment, on tiny recipes."""
     folder = tmp_path / "recipes"
-    (folder / "base").mkdir(parents=True)
-    (folder / "base" / "small.toml").write_text(SMALL)
-    for name, text in ROWS.items():
-        path = folder / "t" / "mini" / f"{name}.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.setattr("netbooster.experiment.recipe.RECIPE_FOLDER", folder)
-    rows = (
-        Row(group="g", label="Vanilla", recipe="plain", reference=True, paper_final=50.0),
-        Row(group="g", label="Boosted", recipe="boosted", paper_final=52.5, paper_giant=54.0),
-        Row(group="h", label="Vanilla", recipe="again", reference=True),
-    )
-    return Table(key="t", title="T", rows=rows)
+    folder.mkdir()
+    (folder / "t.toml").write_text(TABLE)
+    monkeypatch.setattr("netbooster.experiment.recipe_files.RECIPE_FOLDER", folder)
+    monkeypatch.setattr("netbooster.experiment.table_rows.RECIPE_FOLDER", folder)
+    return load_table("t")
 
 
 class Trained(list[tuple[str, int]]):
@@ -94,11 +82,16 @@ def test_rows_run_for_each_seed_and_share_equal_experiments(
     table: Table, fake: Trained, tmp_path: Path
 ) -> None:
     results = run_table(table, mini=True, seeds=(0, 1), root=tmp_path / "out")
-    assert fake == [("t-plain", 0), ("t-boosted", 0), ("t-plain", 1), ("t-boosted", 1)]
+    assert fake == [
+        ("mini-t-plain", 0),
+        ("mini-t-boosted", 0),
+        ("mini-t-plain", 1),
+        ("mini-t-boosted", 1),
+    ]
     assert set(results) == {(row.recipe, seed) for row in table.rows for seed in (0, 1)}
     assert results["again", 1] == results["plain", 1]
     assert results["boosted", 0].giant == 0.55 and results["plain", 0].giant is None
-    assert (tmp_path / "out" / "seed1" / "t-boosted" / "boosted" / "contracted.pt").is_file()
+    assert (tmp_path / "out" / "seed1" / "mini-t-boosted" / "boosted" / "contracted.pt").is_file()
 
 
 def test_finished_runs_are_kept_after_a_kill(
@@ -107,7 +100,7 @@ def test_finished_runs_are_kept_after_a_kill(
     train = tables.train_method
 
     def killed(recipe: Recipe, run_dir: Path, **options: Any) -> Path:
-        if (recipe.name, recipe.seed) == ("t-boosted", 1):
+        if (recipe.name, recipe.seed) == ("mini-t-boosted", 1):
             raise KeyboardInterrupt
         return train(recipe, run_dir, **options)
 
@@ -124,7 +117,7 @@ def test_finished_runs_are_kept_after_a_kill(
     monkeypatch.setattr(tables, "train_method", train)
     fake.clear()
     run_table(table, mini=True, seeds=(0, 1), root=root)
-    assert fake == [("t-boosted", 1)]
+    assert fake == [("mini-t-boosted", 1)]
 
 
 def test_one_row_alone_keeps_the_others_in_the_file(
@@ -151,7 +144,7 @@ def test_results_of_another_recipe_are_not_reported(
 
 def test_seed_scale_and_length_reach_every_recipe() -> None:
     recipe = prepare_recipe(
-        "table2/mini/mobilenetv2-35-pets-netbooster-kd",
+        "table2/mobilenetv2-35-pets-netbooster-kd@mini",
         seed=7,
         scale=0.01,
         overrides=["train.lr=1"],
@@ -159,13 +152,13 @@ def test_seed_scale_and_length_reach_every_recipe() -> None:
     assert recipe.transfer is not None and recipe.distillation is not None
     teacher = recipe.distillation.teacher
     assert teacher is not None and teacher.transfer is not None
-    whole = load_recipe("teachers/mini")
+    whole = load_recipe("table1/mini-teacher")
     for part, steps in ((recipe, 3), (recipe.transfer.source, 6), (teacher, 3)):
         assert (part.seed, part.train.steps) == (7, steps)
     assert teacher.transfer.source.seed == 7
     assert recipe.train.lr == 1 and teacher.train.lr != 1
     assert whole.seed == 0
-    assert prepare_recipe("table1/mini/mcunet-vanilla", seed=0, scale=1e-9).train.steps == 2
+    assert prepare_recipe("table1/mcunet-vanilla@mini", seed=0, scale=1e-9).train.steps == 2
     longer = prepare_recipe("table1/mcunet-vanilla", seed=0, scale=0.5)
     assert longer.train.epochs == 80
 
@@ -204,18 +197,20 @@ def test_a_real_table_of_a_few_steps(table: Table, few_images: None, tmp_path: P
     assert {name for name, _ in results} == {"plain", "boosted", "again"}
     assert all(result.steps == 2 for result in results.values())
     assert results["boosted", 0].giant is not None
-    before = (root / "seed0" / "t-boosted" / "boosted" / "contracted.pt").stat().st_mtime_ns
+    before = (root / "seed0" / "mini-t-boosted" / "boosted" / "contracted.pt").stat().st_mtime_ns
     assert run_table(table, mini=True, seeds=(0,), root=root, scale=0.5) == results
-    assert (root / "seed0" / "t-boosted" / "boosted" / "contracted.pt").stat().st_mtime_ns == before
+    assert (
+        root / "seed0" / "mini-t-boosted" / "boosted" / "contracted.pt"
+    ).stat().st_mtime_ns == before
 
 
 def test_a_run_that_another_process_trains_comes_last(
     table: Table, fake: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = tmp_path / "seed0" / "t-plain" / "vanilla"
+    busy = tmp_path / "seed0" / "mini-t-plain" / "vanilla"
     monkeypatch.setattr(tables, "is_claimed", lambda folder: folder == busy)
     run_table(table, mini=True, seeds=[0], root=tmp_path)
-    assert fake == [("t-boosted", 0), ("t-plain", 0)]
+    assert fake == [("mini-t-boosted", 0), ("mini-t-plain", 0)]
 
 
 def test_gains_of_several_groups_are_pooled(table: Table) -> None:

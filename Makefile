@@ -19,6 +19,7 @@ demo: setup
 lint: setup
 	@echo "[lint] ruff"; $(PYTHON_BIN)/ruff check .
 	@echo "[lint] mypy"; $(PYTHON_BIN)/mypy
+	@echo "[lint] import-linter"; $(PYTHON_BIN)/lint-imports --no-logo --no-cache
 
 test: lint
 	@echo "[test] pytest"; $(PYTHON_BIN)/python -m pytest -n auto

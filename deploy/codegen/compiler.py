@@ -8,7 +8,7 @@ from deploy.codegen.int16_weights import widen_weights
 from deploy.codegen.plan import Plan, make_plan
 from deploy.core.errors import DeployError
 from deploy.core.files import write_atomic
-from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, plan_schedule
+from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, join_flow, plan_schedule
 from deploy.tflite import Graph, lower_graph, read_graph
 from deploy.tflite.layer import Layer
 from deploy.tflite.passes import remove_dead, settle_constants
@@ -103,12 +103,12 @@ def _plan(
             chosen = plan_schedule(flow, schedule, limit, pushed=pushed)
         return flow, chosen
 
-    flows = [Flow(graph, layers)]
+    flows = [join_flow(graph, layers)]
     apart = {join.apart for join in flows[0].joins.values()}
     if len(apart) == 2:
-        flows.append(Flow(graph, layers, apart=False))
+        flows.append(join_flow(graph, layers, apart=False))
     if apart:
-        flows.append(Flow(graph, layers, join=False))
+        flows.append(Flow(graph, layers))
     found = []
     for flow in flows:
         try:

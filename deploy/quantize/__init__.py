@@ -16,14 +16,17 @@ import numpy as np
 from torch import nn
 
 from deploy.core.errors import DeployError
+from deploy.quantize.assign import assign_quantization
 from deploy.quantize.bias_correction import corrected_biases
 from deploy.quantize.calibrate import METHODS, calibrate, channel_maxima, check_images
 from deploy.quantize.equalize import equalize
-from deploy.quantize.ir import Graph, Quantization, Tensor
+from deploy.quantize.graph import FloatGraph
 from deploy.quantize.moves import DATA_MOVES, needed_by
-from deploy.quantize.scheme import Range, assign_quantization, representable
+from deploy.quantize.scheme import representable
+from deploy.quantize.tensors import ActivationRange, FloatTensor
 from deploy.quantize.trace import trace
 from deploy.quantize.writer import FlatbufferWriter, FloatWriter
+from deploy.tflite import Quantization
 
 __all__ = [
     "METHODS",
@@ -52,7 +55,7 @@ class TensorRecord:
     shape: tuple[int, ...]
     scale: float
     zero_point: int
-    range: Range
+    range: ActivationRange
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class ExportResult:
     flatbuffer: bytes
     warnings: tuple[str, ...]
     tensors: tuple[TensorRecord, ...]
-    graph: Graph
+    graph: FloatGraph
 
     def float_flatbuffer(self) -> bytes:
         """The same network in float32, for TFLite on a desktop."""
@@ -171,8 +174,8 @@ def export(
                 operator,
                 layers,
                 tensor.shape,
-                float(own.scale[0]),
-                own.zero_point,
+                own.scales[0],
+                own.zero_points[0],
                 ranges[tensor],
             )
         )
@@ -181,20 +184,20 @@ def export(
 
 def _write(
     writer: FlatbufferWriter,
-    graph: Graph,
+    graph: FloatGraph,
     metadata: Mapping[str, str],
-    quantization: Mapping[Tensor, Quantization] | None = None,
+    quantization: Mapping[FloatTensor, Quantization] | None = None,
 ) -> bytes:
     if quantization is None:
         # Float operators ask for a quantization, but nothing of it is written.
-        quantization = {tensor: Quantization.of(1.0, 0) for tensor in graph.tensors()}
+        quantization = {tensor: Quantization.per_tensor(1.0, 0) for tensor in graph.tensors()}
     writer.activation(graph.input)
     for op in graph.ops:
         op.emit(writer, quantization)
     return writer.finish(graph.input, graph.outputs, metadata)
 
 
-def _refuse_moves(graph: Graph) -> None:
+def _refuse_moves(graph: FloatGraph) -> None:
     for op in graph.ops:
         readers = [other.operator for other in graph.ops if op.output in other.inputs]
         if op.operator in DATA_MOVES and not needed_by(op.operator, readers):
@@ -211,7 +214,7 @@ def _given(name: str, scale: float, zero_point: int) -> Quantization:
             f"layer '{name}': given scale {scale} and zero point {zero_point} are no int8 "
             "quantization: the scale must be positive, the zero point in [-128, 127]"
         )
-    return Quantization.of(scale, zero_point)
+    return Quantization.per_tensor(scale, zero_point)
 
 
 def _input_quantization(
@@ -225,7 +228,7 @@ def _input_quantization(
             f"input scale {scale} and zero point {zero_point} are no int8 quantization: "
             "the scale must be positive, the zero point in [-128, 127]"
         )
-    quantization = Quantization.of(scale, zero_point)
+    quantization = Quantization.per_tensor(scale, zero_point)
     low, high = representable(quantization)
     if images.min() < low - scale or images.max() > high + scale:
         raise DeployError(

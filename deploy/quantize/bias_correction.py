@@ -14,17 +14,19 @@ import torch
 import torch.nn.functional as F
 
 from deploy.quantize.calibrate import activations
-from deploy.quantize.ir import Graph, Quantization, Tensor
+from deploy.quantize.graph import FloatGraph
 from deploy.quantize.ops.conv import Conv
 from deploy.quantize.ops.fully_connected import FullyConnected
 from deploy.quantize.scheme import quantize_weights
+from deploy.quantize.tensors import FloatTensor
+from deploy.tflite import Quantization
 
 
 @contextmanager
 def corrected_biases(
-    graph: Graph,
+    graph: FloatGraph,
     images: np.ndarray,
-    quantization: Mapping[Tensor, Quantization],
+    quantization: Mapping[FloatTensor, Quantization],
     *,
     batch_size: int = 16,
 ) -> Iterator[None]:
@@ -39,7 +41,7 @@ def corrected_biases(
     layers = [op for op in graph.ops if isinstance(op, Conv | FullyConnected)]
     rounded = {id(op): _rounded_weight(op, quantization[op.inputs[0]]) for op in layers}
     totals = {id(op): np.zeros(len(op.bias)) for op in layers}
-    readers: dict[Tensor, list[Conv | FullyConnected]] = {}
+    readers: dict[FloatTensor, list[Conv | FullyConnected]] = {}
     for op in layers:
         readers.setdefault(op.inputs[0], []).append(op)
     for tensor, _, values in activations(graph, images, batch_size):
@@ -61,13 +63,13 @@ def corrected_biases(
 
 def fake_quantize(values: torch.Tensor, quantization: Quantization) -> torch.Tensor:
     """Values as int8 holds them."""
-    scale, zero = float(quantization.scale[0]), quantization.zero_point
+    scale, zero = quantization.scales[0], quantization.zero_points[0]
     return (torch.clamp(torch.round(values / scale) + zero, -128, 127) - zero) * scale
 
 
 def _rounded_weight(op: Conv | FullyConnected, source: Quantization) -> torch.Tensor:
     codes, scales, _ = quantize_weights(
-        op.weight, op.bias, float(source.scale[0]), per_channel=isinstance(op, Conv)
+        op.weight, op.bias, source.scales[0], per_channel=isinstance(op, Conv)
     )
     spread = scales.reshape(-1, *([1] * (op.weight.ndim - 1)))
     return torch.from_numpy((codes * spread).astype(np.float32))

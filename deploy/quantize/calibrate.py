@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from deploy.core.errors import DeployError
-from deploy.quantize.ir import Graph, Tensor
-from deploy.quantize.scheme import Range
+from deploy.quantize.graph import FloatGraph
+from deploy.quantize.tensors import ActivationRange, FloatTensor
 
 METHODS = ("min-max", "percentile", "entropy", "mse")
 _BINS = 2048
@@ -46,13 +46,13 @@ def check_images(images: np.ndarray) -> None:
 
 
 def calibrate(
-    graph: Graph,
+    graph: FloatGraph,
     images: np.ndarray,
     *,
     method: str = "min-max",
     percentile: float = 99.99,
     batch_size: int = 16,
-) -> dict[Tensor, Range]:
+) -> dict[FloatTensor, ActivationRange]:
     """The range of every activation of ``graph``.
 
     Args:
@@ -69,7 +69,7 @@ def calibrate(
         raise DeployError(
             f"unknown calibration method '{method}': choose one of {', '.join(METHODS)}"
         )
-    full: dict[Tensor, Range] = {}
+    full: dict[FloatTensor, ActivationRange] = {}
     for tensor, layer, values in activations(graph, images, batch_size):
         low, high = (float(bound) for bound in torch.aminmax(values))
         if not (np.isfinite(low) and np.isfinite(high)):
@@ -77,7 +77,11 @@ def calibrate(
                 f"layer '{layer}' gives NaN or infinity on the calibration images: "
                 "train it again from a sound state, or check the preprocessing"
             )
-        full[tensor] = Range(low, high).union(full[tensor]) if tensor in full else Range(low, high)
+        full[tensor] = (
+            ActivationRange(low, high).union(full[tensor])
+            if tensor in full
+            else ActivationRange(low, high)
+        )
     if method == "min-max":
         return full
     kept = {graph.input, *graph.outputs}
@@ -98,10 +102,10 @@ def calibrate(
 
 
 def channel_maxima(
-    graph: Graph, images: np.ndarray, *, batch_size: int = 16
-) -> dict[Tensor, np.ndarray]:
+    graph: FloatGraph, images: np.ndarray, *, batch_size: int = 16
+) -> dict[FloatTensor, np.ndarray]:
     """The largest absolute value of each channel of every activation, float64 [C]."""
-    found: dict[Tensor, np.ndarray] = {}
+    found: dict[FloatTensor, np.ndarray] = {}
     for tensor, _, values in activations(graph, images, batch_size):
         largest = values.abs().transpose(0, 1).flatten(1).amax(1).double().numpy()
         found[tensor] = np.maximum(largest, found[tensor]) if tensor in found else largest
@@ -109,8 +113,8 @@ def channel_maxima(
 
 
 def activations(
-    graph: Graph, images: np.ndarray, batch_size: int
-) -> Iterator[tuple[Tensor, str, torch.Tensor]]:
+    graph: FloatGraph, images: np.ndarray, batch_size: int
+) -> Iterator[tuple[FloatTensor, str, torch.Tensor]]:
     """Every activation of every batch, with its layer; freed after its last reader."""
     last_use = {tensor: index for index, op in enumerate(graph.ops) for tensor in op.inputs}
     with torch.inference_mode():
@@ -128,20 +132,22 @@ def activations(
                 yield op.output, op.layer, values
 
 
-def _percentile(histogram: np.ndarray, values: Range, percentile: float) -> Range:
+def _percentile(
+    histogram: np.ndarray, values: ActivationRange, percentile: float
+) -> ActivationRange:
     """Cut (100 - percentile) / 2 % of the values at each end."""
     shares = np.cumsum(histogram) / histogram.sum()
     tail = (100 - percentile) / 200
     edges = np.linspace(values.low, values.high, _BINS + 1)
     low = edges[int(np.searchsorted(shares, tail, side="right"))]
     high = edges[min(int(np.searchsorted(shares, 1 - tail)) + 1, _BINS)]
-    return Range(float(low), float(high))
+    return ActivationRange(float(low), float(high))
 
 
 Cost = Callable[[np.ndarray, np.ndarray, float, float], float]
 
 
-def _best_clipping(histogram: np.ndarray, values: Range, cost: Cost) -> Range:
+def _best_clipping(histogram: np.ndarray, values: ActivationRange, cost: Cost) -> ActivationRange:
     """The clipping of the histogram with the smallest cost.
 
     The two ends are searched one after the other, over even steps of the full range.
@@ -157,7 +163,7 @@ def _best_clipping(histogram: np.ndarray, values: Range, cost: Cost) -> Range:
     low, high = values
     high = min((float(h) for h in high * shrink), key=lambda h: of(low, h)) if high > 0 else high
     low = min((float(v) for v in low * shrink), key=lambda v: of(v, high)) if low < 0 else low
-    return Range(low, high)
+    return ActivationRange(low, high)
 
 
 def _squared_error(histogram: np.ndarray, centres: np.ndarray, low: float, high: float) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from deploy.quantize.ir import Activation, Graph, Op, Tensor
+from deploy.quantize.graph import FloatGraph, FloatOp
 from deploy.quantize.ops.activation import Clip
 from deploy.quantize.ops.conv import Conv
 from deploy.quantize.ops.elementwise import Add
@@ -22,12 +22,13 @@ from deploy.quantize.ops.fully_connected import FullyConnected
 from deploy.quantize.ops.mean import Mean
 from deploy.quantize.ops.pad import Pad
 from deploy.quantize.ops.pool import Pool
+from deploy.quantize.tensors import Activation, FloatTensor
 
 _HOMOGENEOUS = (Activation.NONE, Activation.RELU)
 _LARGEST = 16.0  # how far a factor may lie from the others' geometric mean
 
 
-def equalize(graph: Graph, maxima: Mapping[Tensor, np.ndarray]) -> list[str]:
+def equalize(graph: FloatGraph, maxima: Mapping[FloatTensor, np.ndarray]) -> list[str]:
     """Rescale the channels of ``graph`` in place; its outputs stay the same in real numbers.
 
     Args:
@@ -46,18 +47,18 @@ def equalize(graph: Graph, maxima: Mapping[Tensor, np.ndarray]) -> list[str]:
     return changed
 
 
-def _transparent(op: Op) -> bool:
+def _transparent(op: FloatOp) -> bool:
     """Whether scaling a channel of all inputs scales the output's channel alike."""
     if isinstance(op, Add | Clip):
         return op.activation in _HOMOGENEOUS
     return isinstance(op, Mean | Pad | Pool)
 
 
-def _groups(graph: Graph) -> list[set[Tensor]]:
+def _groups(graph: FloatGraph) -> list[set[FloatTensor]]:
     """Sets of activations that must share their factors, as far as they may be scaled at all."""
     leader = {tensor: tensor for tensor in graph.tensors()}
 
-    def find(tensor: Tensor) -> Tensor:
+    def find(tensor: FloatTensor) -> FloatTensor:
         while leader[tensor] is not tensor:
             tensor = leader[tensor]
         return tensor
@@ -72,14 +73,14 @@ def _groups(graph: Graph) -> list[set[Tensor]]:
                 fixed.add(op.output)
         else:
             fixed.update((*op.inputs, op.output))
-    groups: dict[Tensor, set[Tensor]] = {}
+    groups: dict[FloatTensor, set[FloatTensor]] = {}
     for tensor in graph.tensors():
         groups.setdefault(find(tensor), set()).add(tensor)
     return [group for group in groups.values() if not group & fixed]
 
 
 def _factors(
-    graph: Graph, group: set[Tensor], maxima: Mapping[Tensor, np.ndarray]
+    graph: FloatGraph, group: set[FloatTensor], maxima: Mapping[FloatTensor, np.ndarray]
 ) -> np.ndarray | None:
     ranges = np.max([maxima[tensor] for tensor in group], axis=0)
     weights = np.zeros_like(ranges)
@@ -115,7 +116,7 @@ def _by_input(op: Conv | FullyConnected, weight: np.ndarray) -> np.ndarray:
     return grouped.transpose(1, 0, 2, 3).reshape(outputs // op.groups, channels, -1)
 
 
-def _apply(graph: Graph, group: set[Tensor], factors: np.ndarray) -> None:
+def _apply(graph: FloatGraph, group: set[FloatTensor], factors: np.ndarray) -> None:
     for op in graph.ops:
         if not isinstance(op, Conv | FullyConnected):
             continue

@@ -1,6 +1,6 @@
 """How a torch operator becomes an operator of the float graph: a register of small functions.
 
-A file in ``deploy/export/ops/`` decorates a function with ``@lowers(...)``, naming the module
+A file in ``deploy/quantize/ops/`` decorates a function with ``@lowers(...)``, naming the module
 classes, functions and tensor methods that it understands. The function gets the call with all
 arguments resolved and answers with the tensor that holds the result (or with a plain Python value,
 for ``x.size(0)`` and the like).
@@ -17,7 +17,8 @@ import torch
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize.ir import Activation, FusedOp, Graph, Op, Tensor
+from deploy.quantize.graph import FloatGraph, FloatOp, FusedOp
+from deploy.quantize.tensors import Activation, FloatTensor
 
 Lower = Callable[["Lowering", "Call"], Any]
 _REGISTER: dict[Any, Lower] = {}
@@ -57,14 +58,14 @@ class Call:
             return self.args[index]
         return self.kwargs.get(name, default)
 
-    def tensor(self, index: int = 0, name: str = "input") -> Tensor:
+    def tensor(self, index: int = 0, name: str = "input") -> FloatTensor:
         """An argument that must be an activation."""
         value = self.get(index, name)
-        if not isinstance(value, Tensor):
+        if not isinstance(value, FloatTensor):
             raise self.error(f"argument {index + 1} must be an activation, not {_short(value)}")
         return value
 
-    def image(self, index: int = 0) -> Tensor:
+    def image(self, index: int = 0) -> FloatTensor:
         """An argument that must be a feature map [1, H, W, C]."""
         value = self.tensor(index)
         if len(value.shape) != 4:
@@ -85,31 +86,31 @@ def _short(value: Any) -> str:
 class Lowering:
     """The graph under construction."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: FloatGraph) -> None:
         self.graph = graph
         self._names: dict[str, int] = {graph.input.name: 1}
-        self._producers: dict[int, Op] = {}
+        self._producers: dict[int, FloatOp] = {}
 
-    def tensor(self, name: str, shape: tuple[int, ...]) -> Tensor:
+    def tensor(self, name: str, shape: tuple[int, ...]) -> FloatTensor:
         """A new activation with a unique name."""
         count = self._names[name] = self._names.get(name, 0) + 1
-        return Tensor(name if count == 1 else f"{name}:{count}", shape)
+        return FloatTensor(name if count == 1 else f"{name}:{count}", shape)
 
-    def add(self, op: Op) -> Tensor:
+    def add(self, op: FloatOp) -> FloatTensor:
         """Append an operator; answers with its output."""
         self.graph.ops.append(op)
         self._producers[id(op.output)] = op
         return op.output
 
-    def producer(self, tensor: Tensor) -> Op | None:
+    def producer(self, tensor: FloatTensor) -> FloatOp | None:
         """The operator that writes ``tensor``."""
         return self._producers.get(id(tensor))
 
-    def exclusive_producer(self, tensor: Tensor) -> Op | None:
+    def exclusive_producer(self, tensor: FloatTensor) -> FloatOp | None:
         """The operator that writes ``tensor``, if only the current call reads it."""
         return self.producer(tensor) if tensor.readers == 1 else None
 
-    def unfused_producer(self, tensor: Tensor) -> FusedOp | None:
+    def unfused_producer(self, tensor: FloatTensor) -> FusedOp | None:
         """A producer that can still take on an activation or a batch norm."""
         op = self.exclusive_producer(tensor)
         fusable = isinstance(op, FusedOp) and op.activation is Activation.NONE

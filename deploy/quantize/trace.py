@@ -10,11 +10,12 @@ from torch import fx, nn
 
 import deploy.quantize.ops  # noqa: F401 (fills the register of lowerings)
 from deploy.core.errors import DeployError
-from deploy.quantize.ir import Graph, Tensor
+from deploy.quantize.graph import FloatGraph
 from deploy.quantize.lowering import Call, Lowering, find_lowering
+from deploy.quantize.tensors import FloatTensor
 
 
-def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
+def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> FloatGraph:
     """The float graph of ``model`` for images of shape (C, H, W).
 
     Batch norms are folded, activations fused, windows brought to TFLite's paddings. ``model``
@@ -33,7 +34,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
             "its forward() must not branch on values or shapes of tensors"
         ) from error
     channels, height, width = input_shape
-    graph = Graph(Tensor("input", (1, height, width, channels)))
+    graph = FloatGraph(FloatTensor("input", (1, height, width, channels)))
     _Interpreter(graph, module).run(traced)
     graph.drop_unused()
     graph.ops = [legal for op in graph.ops for legal in op.legalize()]
@@ -44,7 +45,7 @@ def trace(model: nn.Module, input_shape: tuple[int, int, int]) -> Graph:
 class _Interpreter:
     """Walks the fx graph once; values are activations or plain Python objects."""
 
-    def __init__(self, graph: Graph, module: nn.Module) -> None:
+    def __init__(self, graph: FloatGraph, module: nn.Module) -> None:
         self.graph, self.module = graph, module
         self.lowering = Lowering(graph)
         self.values: dict[fx.Node, Any] = {}
@@ -60,18 +61,18 @@ class _Interpreter:
                 )
         for node in traced.nodes:
             value = self._value(node, first=node is inputs[0])
-            if isinstance(value, Tensor):
+            if isinstance(value, FloatTensor):
                 absorbed = any(value is self.values.get(source) for source in node.all_input_nodes)
                 value.readers += len(node.users) - int(absorbed)
                 self._overwrite(node, value)
             self.values[node] = value
 
-    def _overwrite(self, node: fx.Node, result: Tensor) -> None:
+    def _overwrite(self, node: fx.Node, result: FloatTensor) -> None:
         """After an in-place call, whoever reads its argument later reads its result."""
         if not node.args or not isinstance(node.args[0], fx.Node) or not self._in_place(node):
             return
         source = self.values[node.args[0]]
-        if isinstance(source, Tensor) and source is not result:
+        if isinstance(source, FloatTensor) and source is not result:
             result.readers += source.readers - 1  # some may have read before: too many is safe
             for other, value in self.values.items():
                 if value is source:
@@ -98,7 +99,7 @@ class _Interpreter:
 
     def _outputs(self, result: Any) -> None:
         results = result if isinstance(result, tuple | list) else [result]
-        if not results or not all(isinstance(value, Tensor) for value in results):
+        if not results or not all(isinstance(value, FloatTensor) for value in results):
             raise DeployError(
                 f"{type(self.module).__name__} must return one tensor (or a tuple of tensors), "
                 f"not {type(result).__name__}"
@@ -110,7 +111,9 @@ class _Interpreter:
     def _call(self, node: fx.Node, args: Any, kwargs: Any) -> Any:
         module = self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
         target = node.target if module is None else type(module)
-        touches = any(isinstance(self.values[source], Tensor) for source in node.all_input_nodes)
+        touches = any(
+            isinstance(self.values[source], FloatTensor) for source in node.all_input_nodes
+        )
         if not touches and node.op != "call_module":
             return _compute(node, args, kwargs)
         if not args and "input" not in kwargs and kwargs:
@@ -120,7 +123,7 @@ class _Interpreter:
         if lower is None:
             raise call.error(
                 "there is no int8 TFLite Micro operator for it; use another one, or add a file to "
-                "deploy/export/ops"
+                "deploy/quantize/ops"
             )
         return lower(self.lowering, call)
 
@@ -170,7 +173,7 @@ def _first_line(error: Exception) -> str:
     return text.splitlines()[0][:200]
 
 
-def _announce(graph: Graph) -> None:
+def _announce(graph: FloatGraph) -> None:
     """Say where the network forces operators that cost memory or time."""
     for op in graph.ops:
         if op.operator == "PAD":
@@ -182,7 +185,7 @@ def _announce(graph: Graph) -> None:
             graph.warnings.append(f"layer '{op.layer}' needs a RESHAPE operator")
 
 
-def run_float(graph: Graph, images: torch.Tensor) -> dict[Tensor, torch.Tensor]:
+def run_float(graph: FloatGraph, images: torch.Tensor) -> dict[FloatTensor, torch.Tensor]:
     """Every activation of the float graph for a small batch [N, C, H, W], torch layout."""
     values = {graph.input: images}
     with torch.inference_mode():

@@ -15,8 +15,9 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from deploy.quantize.ir import Quantization, Tensor
 from deploy.quantize.scheme import quantize_weights
+from deploy.quantize.tensors import FloatTensor
+from deploy.tflite import Quantization
 
 _ALIGNMENT = 16
 _TYPES = {
@@ -47,15 +48,15 @@ class _Buffer(schema.BufferT):
 class _QuantizationParameters(schema.QuantizationParametersT):
     """Scales, and zero points that are shared between all tensors with as many channels."""
 
-    def __init__(self, quantization: Quantization, shared: dict[tuple[int, int], int]) -> None:
+    def __init__(self, quantization: Quantization, shared: dict[tuple[int, ...], int]) -> None:
         super().__init__()
         self.quantization, self.shared = quantization, shared
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802 (the generated name)
-        scale = builder.CreateNumpyVector(self.quantization.scale.astype(np.float32))
-        key = (self.quantization.scale.size, self.quantization.zero_point)
+        scale = builder.CreateNumpyVector(np.array(self.quantization.scales, np.float32))
+        key = self.quantization.zero_points
         if key not in self.shared:
-            self.shared[key] = builder.CreateNumpyVector(np.full(key[0], key[1], np.int64))
+            self.shared[key] = builder.CreateNumpyVector(np.array(key, np.int64))
         schema.QuantizationParametersStart(builder)
         schema.QuantizationParametersAddScale(builder, scale)
         schema.QuantizationParametersAddZeroPoint(builder, self.shared[key])
@@ -77,17 +78,17 @@ class FlatbufferWriter:
         quantization: scale and zero point of every activation.
     """
 
-    def __init__(self, quantization: Mapping[Tensor, Quantization]) -> None:
+    def __init__(self, quantization: Mapping[FloatTensor, Quantization]) -> None:
         self._quantization = quantization
         self._buffers = [_Buffer(b"")]  # buffer 0 is empty by convention
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._codes: dict[tuple[str, int], int] = {}
-        self._activations: dict[Tensor, int] = {}
+        self._activations: dict[FloatTensor, int] = {}
         self._tables: dict[tuple[str, bytes, tuple[int, ...]], int] = {}
-        self._zero_points: dict[tuple[int, int], int] = {}
+        self._zero_points: dict[tuple[int, ...], int] = {}
 
-    def activation(self, tensor: Tensor) -> int:
+    def activation(self, tensor: FloatTensor) -> int:
         """The index of an activation, which is added at its first mention."""
         if tensor not in self._activations:
             self._activations[tensor] = self._add(
@@ -116,7 +117,7 @@ class FlatbufferWriter:
         layer: str,
         weight: np.ndarray,
         bias: np.ndarray,
-        source: Tensor,
+        source: FloatTensor,
         *,
         arrange: Callable[[np.ndarray], np.ndarray],
         axis: int | None,
@@ -131,9 +132,9 @@ class FlatbufferWriter:
         """
         own = self._quantization[source]
         codes, scales, bias_codes = quantize_weights(
-            weight, bias, float(own.scale[0]), per_channel=axis is not None
+            weight, bias, own.scales[0], per_channel=axis is not None
         )
-        weights = Quantization(scales, 0, axis=axis or 0)
+        weights = Quantization(tuple(scales.tolist()), (0,) * len(scales), axis or 0)
         return [
             self.constant(f"{layer}/weight", arrange(codes), weights),
             self._bias(f"{layer}/bias", bias_codes, own, weights),
@@ -144,15 +145,15 @@ class FlatbufferWriter:
     ) -> int:
         """Add an int32 bias of scale input * weights."""
         implied = None
-        if weights.scale.size == 1:  # TFLM checks the scale of per-tensor biases
-            implied = Quantization((source.scale * weights.scale).astype(np.float32), 0)
+        if len(weights.scales) == 1:  # TFLM checks the scale of per-tensor biases
+            implied = Quantization.per_tensor(source.scales[0] * weights.scales[0], 0)
         self._buffers.append(_Buffer(codes.astype(np.int32).tobytes()))
         return self._add(
             name, codes.shape, schema.TensorType.INT32, len(self._buffers) - 1, implied
         )
 
     def operator(
-        self, name: str, version: int, options: Any, inputs: Sequence[int], output: Tensor
+        self, name: str, version: int, options: Any, inputs: Sequence[int], output: FloatTensor
     ) -> None:
         """Append an operator; ``name`` and ``version`` as in the schema, ``options`` or None."""
         operator = schema.OperatorT()
@@ -166,7 +167,7 @@ class FlatbufferWriter:
         self._operators.append(operator)
 
     def finish(
-        self, source: Tensor, outputs: Sequence[Tensor], metadata: Mapping[str, str]
+        self, source: FloatTensor, outputs: Sequence[FloatTensor], metadata: Mapping[str, str]
     ) -> bytes:
         """The file: one subgraph, and one metadata entry (UTF-8) for each item, by name."""
         model = schema.ModelT()
@@ -212,7 +213,7 @@ class FloatWriter(FlatbufferWriter):
     def __init__(self) -> None:
         super().__init__({})
 
-    def activation(self, tensor: Tensor) -> int:
+    def activation(self, tensor: FloatTensor) -> int:
         """The index of a float32 activation."""
         if tensor not in self._activations:
             kind = schema.TensorType.FLOAT32
@@ -224,7 +225,7 @@ class FloatWriter(FlatbufferWriter):
         layer: str,
         weight: np.ndarray,
         bias: np.ndarray,
-        source: Tensor,
+        source: FloatTensor,
         *,
         arrange: Callable[[np.ndarray], np.ndarray],
         axis: int | None,

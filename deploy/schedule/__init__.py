@@ -1,6 +1,7 @@
 """When each kernel runs and where each tensor lies."""
 
 from deploy.schedule.flow import Flow, Piece
+from deploy.schedule.join import join_flow
 from deploy.schedule.occupancy import Ring, plane_rows, scratch_bytes
 from deploy.schedule.planner import INPUTS, SCHEDULES, Schedule, plan_schedule
 from deploy.schedule.stream import Segment, restart_of_input, stream_layers
@@ -13,6 +14,7 @@ __all__ = [
     "Ring",
     "Schedule",
     "Segment",
+    "join_flow",
     "plan_schedule",
     "plane_rows",
     "restart_of_input",

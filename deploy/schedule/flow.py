@@ -1,9 +1,8 @@
 """What the scheduler asks a graph: who makes a tensor, who reads it, in which rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.schedule.join import Join, find_joins
 from deploy.tflite.ir import Graph, Tensor
 from deploy.tflite.layer import Layer
 
@@ -57,6 +56,23 @@ class Piece:
     pitch: int
 
 
+@dataclass(frozen=True)
+class Join:
+    """One CONCATENATION of which pieces are written in place.
+
+    Attributes:
+        placed: positions of the inputs that are written in place.
+        pieces: for each of them, where it begins, bytes of a run and from one run to the next.
+        copy: a layer that copies the other inputs; None where there is none.
+        apart: whether the pieces' rows are not those of the output.
+    """
+
+    placed: tuple[int, ...]
+    pieces: tuple[tuple[int, int, int], ...]
+    copy: Layer | None
+    apart: bool
+
+
 class Flow:
     """The layers that run, in order, and the memory that they share.
 
@@ -70,14 +86,11 @@ class Flow:
     """
 
     def __init__(
-        self, graph: Graph, layers: Sequence[Layer], *, join: bool = True, apart: bool = True
+        self, graph: Graph, layers: Sequence[Layer], joins: Mapping[int, Join] | None = None
     ) -> None:
-        """With ``join`` layers write pieces of a CONCATENATION in place where they can; without
-        ``apart`` only where each makes a share of every row."""
+        """:func:`deploy.schedule.join.join_flow` finds the ``joins`` that are possible."""
         self.graph = graph
-        self.joins: dict[int, Join] = {}
-        if join:
-            self.joins = find_joins(Flow(graph, layers, join=False), apart=apart)
+        self.joins = dict(joins or {})
         self.layers: list[Layer] = []
         self.places: list[Place] = []
         self.place_of: dict[int, int] = {}

@@ -5,34 +5,20 @@ write its own. Along the channels a piece is a run of every pixel: only kernels 
 can write it, and nothing but the CONCATENATION may read it. What nobody writes in place is copied.
 """
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from deploy.schedule.flow import Flow, Join
+from deploy.tflite.ir import Graph
 from deploy.tflite.layer import Constant, Layer
 
-if TYPE_CHECKING:
-    from deploy.schedule.flow import Flow
 
-
-@dataclass(frozen=True)
-class Join:
-    """One CONCATENATION.
-
-    Attributes:
-        placed: positions of the inputs that are written in place.
-        pieces: for each of them, where it begins, bytes of a run and from one run to the next.
-        copy: a layer that copies the other inputs; None where there is none.
-        apart: whether the pieces' rows are not those of the output.
-    """
-
-    placed: tuple[int, ...]
-    pieces: tuple[tuple[int, int, int], ...]
-    copy: Layer | None
-    apart: bool
+def join_flow(graph: Graph, layers: Sequence[Layer], *, apart: bool = True) -> Flow:
+    """The flow in which layers write pieces of a CONCATENATION in place where they can; without
+    ``apart`` only where each makes a share of every row."""
+    return Flow(graph, layers, find_joins(Flow(graph, layers), apart=apart))
 
 
 def find_joins(flow: Flow, *, apart: bool) -> dict[int, Join]:

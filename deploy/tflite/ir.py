@@ -48,6 +48,11 @@ class Quantization:
     zero_points: tuple[int, ...]
     axis: int = 0
 
+    @classmethod
+    def per_tensor(cls, scale: float, zero_point: int) -> "Quantization":
+        """One scale, rounded to float32, and one zero point for all elements."""
+        return cls((float(np.float32(scale)),), (int(zero_point),))
+
 
 @dataclass(frozen=True)
 class Tensor:

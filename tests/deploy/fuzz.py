@@ -33,7 +33,7 @@ from tflite_builder import FLOAT32, Builder
 from deploy.codegen.emit import emit_files
 from deploy.codegen.plan import make_plan
 from deploy.core.errors import DeployError
-from deploy.schedule import Flow, plan_schedule
+from deploy.schedule import join_flow, plan_schedule
 from deploy.tflite import lower_graph, read_graph
 
 SECONDS = 10.0  # of processor time for one case; a usual one takes some milliseconds
@@ -116,7 +116,7 @@ def case(seed: int, number: int) -> bytes:
 def import_model(data: bytes) -> str:
     """Read, lower, plan and generate; returns how far it came."""
     graph = read_graph(data, "fuzzed")
-    flow = Flow(graph, lower_graph(graph))
+    flow = join_flow(graph, lower_graph(graph))
     if sum(place.height for place in flow.places) > MOST_ROWS:
         return "lowered"
     schedule = plan_schedule(flow, "layer", None, pushed=False)

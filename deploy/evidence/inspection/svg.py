@@ -1,14 +1,10 @@
 """The graph as an SVG: one box an operator, with its live memory beside it."""
 
-from __future__ import annotations
-
 from functools import cache
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-if TYPE_CHECKING:
-    from deploy.evidence.inspection import Inspection
+from deploy.evidence.inspection.facts import Inspection
 
 _ROW, _TOP, _BOX_LEFT, _BOX_WIDTH = 34, 84, 60, 430
 _BAR_LEFT, _BAR_WIDTH = 520, 300

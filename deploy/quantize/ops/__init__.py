@@ -1,7 +1,7 @@
 """One file for each kind of operator. Importing this package fills the register of lowerings.
 
-To add an operator: a class derived from ``Op`` (``run``, ``emit``, and ``legalize``, ``ties`` or
-``fixed_output`` where they apply) and a function decorated with ``@lowers(...)``, in a new file
+To add an operator: a class derived from ``FloatOp`` (``run``, ``emit``, and ``legalize``, ``ties``
+or ``fixed_output`` where they apply) and a function decorated with ``@lowers(...)``, in a new file
 that is imported here.
 """
 

@@ -11,13 +11,15 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from deploy.quantize.ir import Activation, Op, Quantization, Tensor, fused_code
+from deploy.quantize.graph import FloatOp, fused_code
 from deploy.quantize.lowering import Call, Lowering, lowers
+from deploy.quantize.tensors import Activation, FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Clip(Op):
+class Clip(FloatOp):
     """RELU or RELU6 that could not be fused: its input is read by others too, or comes from an
     operator without fused activation."""
 
@@ -34,7 +36,9 @@ class Clip(Op):
         """Float result for a batch."""
         return self.activation.apply(inputs[0])
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         operands = [writer.activation(self.inputs[0])]
         activation = Activation(fused_code(self.activation, quantization[self.output]))
@@ -42,7 +46,7 @@ class Clip(Op):
 
 
 @dataclass(eq=False)
-class HardSwish(Op):
+class HardSwish(FloatOp):
     """x * relu6(x + 3) / 6."""
 
     tflite_name = "HARD_SWISH"
@@ -51,14 +55,16 @@ class HardSwish(Op):
         """Float result for a batch."""
         return F.hardswish(inputs[0])
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         operands = [writer.activation(self.inputs[0])]
         writer.operator("HARD_SWISH", 1, schema.HardSwishOptionsT(), operands, self.output)
 
 
 @dataclass(eq=False)
-class Logistic(Op):
+class Logistic(FloatOp):
     """The sigmoid; TFLite prescribes its output quantization."""
 
     tflite_name = "LOGISTIC"
@@ -69,15 +75,17 @@ class Logistic(Op):
 
     def fixed_output(self) -> Quantization:
         """[0, 1) in 256 steps."""
-        return Quantization.of(1 / 256, -128)
+        return Quantization.per_tensor(1 / 256, -128)
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         operands = [writer.activation(self.inputs[0])]
         writer.operator("LOGISTIC", 2, None, operands, self.output)
 
 
-def _clip(lowering: Lowering, call: Call, activation: Activation) -> Tensor:
+def _clip(lowering: Lowering, call: Call, activation: Activation) -> FloatTensor:
     source = call.tensor()
     producer = lowering.unfused_producer(source)
     if producer is not None:
@@ -91,18 +99,18 @@ def _clip(lowering: Lowering, call: Call, activation: Activation) -> Tensor:
 
 
 @lowers(nn.ReLU, F.relu, F.relu_, torch.relu, torch.relu_, "relu", "relu_")
-def lower_relu(lowering: Lowering, call: Call) -> Tensor:
+def lower_relu(lowering: Lowering, call: Call) -> FloatTensor:
     """max(x, 0)."""
     return _clip(lowering, call, Activation.RELU)
 
 
 @lowers(nn.ReLU6, F.relu6)
-def lower_relu6(lowering: Lowering, call: Call) -> Tensor:
+def lower_relu6(lowering: Lowering, call: Call) -> FloatTensor:
     """min(max(x, 0), 6)."""
     return _clip(lowering, call, Activation.RELU6)
 
 
-def _clip_between(lowering: Lowering, call: Call, low: Any, high: Any) -> Tensor:
+def _clip_between(lowering: Lowering, call: Call, low: Any, high: Any) -> FloatTensor:
     for activation in (Activation.RELU, Activation.RELU6, Activation.RELU_N1_TO_1):
         if activation.bounds == (low, high):
             return _clip(lowering, call, activation)
@@ -110,20 +118,20 @@ def _clip_between(lowering: Lowering, call: Call, low: Any, high: Any) -> Tensor
 
 
 @lowers(nn.Hardtanh, F.hardtanh)
-def lower_hardtanh(lowering: Lowering, call: Call) -> Tensor:
+def lower_hardtanh(lowering: Lowering, call: Call) -> FloatTensor:
     """Hardtanh, as far as TFLite has that clip."""
     low, high = call.get(1, "min_val", -1.0), call.get(2, "max_val", 1.0)
     return _clip_between(lowering, call, low, high)
 
 
 @lowers(torch.clamp, torch.clip, "clamp", "clamp_", "clip")
-def lower_clamp(lowering: Lowering, call: Call) -> Tensor:
+def lower_clamp(lowering: Lowering, call: Call) -> FloatTensor:
     """clamp(x, min, max), as far as TFLite has that clip."""
     return _clip_between(lowering, call, call.get(1, "min"), call.get(2, "max"))
 
 
 @lowers(nn.Hardswish, F.hardswish)
-def lower_hardswish(lowering: Lowering, call: Call) -> Tensor:
+def lower_hardswish(lowering: Lowering, call: Call) -> FloatTensor:
     """Hard swish."""
     source = call.tensor()
     output = lowering.tensor(call.layer, source.shape)
@@ -131,7 +139,7 @@ def lower_hardswish(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(nn.Sigmoid, torch.sigmoid, F.sigmoid, "sigmoid")
-def lower_sigmoid(lowering: Lowering, call: Call) -> Tensor:
+def lower_sigmoid(lowering: Lowering, call: Call) -> FloatTensor:
     """Sigmoid."""
     source = call.tensor()
     output = lowering.tensor(call.layer, source.shape)

@@ -13,10 +13,12 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from deploy.quantize.geometry import VALID, Fit, Window, fit_padding
-from deploy.quantize.ir import FusedOp, Op, Quantization, Tensor
+from deploy.quantize.graph import FloatOp, FusedOp
 from deploy.quantize.lowering import Call, Lowering, constant, lowers, pair
 from deploy.quantize.ops.pad import Pad
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
@@ -73,7 +75,7 @@ class Conv(FusedOp):
         y = F.conv2d(x, weight, bias, self.stride, padding, self.dilation, self.groups)
         return self.activation.apply(y)
 
-    def legalize(self) -> list[Op]:
+    def legalize(self) -> list[FloatOp]:
         """Choose SAME or VALID, growing the kernel by zeros or putting a PAD in front if needed."""
         fit = self._fit()
         if fit is None:
@@ -94,7 +96,9 @@ class Conv(FusedOp):
     def _fit(self) -> Fit | None:
         return fit_padding(*self.windows, growable=True)
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write weights per output channel, bias as int32, and the operator."""
         fit = self._fit()
         padding = VALID if fit is None else fit.padding
@@ -124,11 +128,11 @@ class Conv(FusedOp):
 def add_conv(
     lowering: Lowering,
     call: Call,
-    source: Tensor,
+    source: FloatTensor,
     weight: np.ndarray,
     bias: np.ndarray,
     **geometry: Any,
-) -> Tensor:
+) -> FloatTensor:
     """Append a convolution; absorbs an explicit padding in front of it."""
     pads = geometry.pop("pads", (0, 0, 0, 0))
     pad = lowering.producer(source)
@@ -152,7 +156,7 @@ def add_conv(
 
 
 @lowers(nn.Conv2d, F.conv2d)
-def lower_conv(lowering: Lowering, call: Call) -> Tensor:
+def lower_conv(lowering: Lowering, call: Call) -> FloatTensor:
     """A convolution with zero padding."""
     if getattr(call.module, "padding_mode", "zeros") != "zeros":
         raise call.error("only zero padding exists in TFLite; set padding_mode='zeros'")

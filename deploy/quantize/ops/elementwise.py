@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from ai_edge_litert import schema_py_generated as schema
 
-from deploy.quantize.ir import FusedOp, Quantization, Tensor
+from deploy.quantize.graph import FusedOp
 from deploy.quantize.lowering import Call, Lowering, lowers
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
@@ -25,7 +27,9 @@ class Add(FusedOp):
         """Float result for a batch."""
         return self.activation.apply(inputs[0] + inputs[1])
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         _emit(self, writer, quantization, schema.AddOptionsT())
 
@@ -40,7 +44,9 @@ class Mul(FusedOp):
         """Float result for a batch."""
         return self.activation.apply(inputs[0] * inputs[1])
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         _emit(self, writer, quantization, schema.MulOptionsT())
 
@@ -48,7 +54,7 @@ class Mul(FusedOp):
 def _emit(
     op: FusedOp,
     writer: FlatbufferWriter,
-    quantization: Mapping[Tensor, Quantization],
+    quantization: Mapping[FloatTensor, Quantization],
     options: Any,
 ) -> None:
     options.fusedActivationFunction = op.fused_code(quantization[op.output])
@@ -56,7 +62,7 @@ def _emit(
     writer.operator(op.tflite_name, 2, options, operands, op.output)
 
 
-def _lower(lowering: Lowering, call: Call, kind: type[Add] | type[Mul]) -> Tensor:
+def _lower(lowering: Lowering, call: Call, kind: type[Add] | type[Mul]) -> FloatTensor:
     if call.kwargs.get("alpha", 1) != 1:
         raise call.error("a scaled addition (alpha) has no int8 operator")
     first, second = call.tensor(0), call.tensor(1, "other")
@@ -70,12 +76,12 @@ def _lower(lowering: Lowering, call: Call, kind: type[Add] | type[Mul]) -> Tenso
 
 
 @lowers(operator.add, operator.iadd, torch.add, "add", "add_")
-def lower_add(lowering: Lowering, call: Call) -> Tensor:
+def lower_add(lowering: Lowering, call: Call) -> FloatTensor:
     """Sum of two activations of one shape."""
     return _lower(lowering, call, Add)
 
 
 @lowers(operator.mul, operator.imul, torch.mul, "mul", "mul_")
-def lower_mul(lowering: Lowering, call: Call) -> Tensor:
+def lower_mul(lowering: Lowering, call: Call) -> FloatTensor:
     """Product of two activations."""
     return _lower(lowering, call, Mul)

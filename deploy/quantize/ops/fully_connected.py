@@ -11,10 +11,12 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from deploy.quantize.ir import FusedOp, Quantization, Tensor
+from deploy.quantize.graph import FusedOp
 from deploy.quantize.lowering import Call, Lowering, constant, lowers
 from deploy.quantize.ops.reshape import Flatten
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
@@ -37,7 +39,9 @@ class FullyConnected(FusedOp):
         bias = torch.from_numpy(self.bias.astype(np.float32))
         return self.activation.apply(F.linear(inputs[0].flatten(1), weight, bias))
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write weights per tensor (all that TFLM's FULLY_CONNECTED reads) and the operator."""
         operands = [
             writer.activation(self.inputs[0]),
@@ -65,7 +69,7 @@ class FullyConnected(FusedOp):
 
 
 @lowers(nn.Linear, F.linear)
-def lower_linear(lowering: Lowering, call: Call) -> Tensor:
+def lower_linear(lowering: Lowering, call: Call) -> FloatTensor:
     """A linear layer; absorbs a flatten in front of it."""
     source = call.tensor()
     flatten = lowering.producer(source)

@@ -12,13 +12,15 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from deploy.quantize.ir import Op, Quantization, Tensor
+from deploy.quantize.graph import FloatOp
 from deploy.quantize.lowering import Call, Lowering, lowers, pair
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Mean(Op):
+class Mean(FloatOp):
     """[1, H, W, C] → [1, 1, 1, C] or [1, C]."""
 
     keep_dims: bool = field(default=True, kw_only=True)
@@ -34,7 +36,9 @@ class Mean(Op):
         """Float result for a batch."""
         return inputs[0].mean(dim=(2, 3), keepdim=self.keep_dims)
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         options = schema.ReducerOptionsT()
         options.keepDims = self.keep_dims
@@ -43,7 +47,7 @@ class Mean(Op):
         writer.operator("MEAN", 2, options, operands, self.output)
 
 
-def add_mean(lowering: Lowering, call: Call, keep_dims: bool = True) -> Tensor:
+def add_mean(lowering: Lowering, call: Call, keep_dims: bool = True) -> FloatTensor:
     """Append a global mean of the call's first argument."""
     source = call.image()
     output = lowering.tensor(call.layer, (1, 1, 1, source.shape[3]))
@@ -54,7 +58,7 @@ def add_mean(lowering: Lowering, call: Call, keep_dims: bool = True) -> Tensor:
 
 
 @lowers(nn.AdaptiveAvgPool2d, F.adaptive_avg_pool2d)
-def lower_adaptive_average(lowering: Lowering, call: Call) -> Tensor:
+def lower_adaptive_average(lowering: Lowering, call: Call) -> FloatTensor:
     """Adaptive average pooling to 1x1."""
     source = call.image()
     size: Any = call.get(1, "output_size")
@@ -67,7 +71,7 @@ def lower_adaptive_average(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(torch.mean, "mean")
-def lower_mean(lowering: Lowering, call: Call) -> Tensor:
+def lower_mean(lowering: Lowering, call: Call) -> FloatTensor:
     """Mean over height and width."""
     dims = call.get(1, "dim")
     if not isinstance(dims, tuple | list) or {int(d) % 4 for d in dims} != {2, 3}:

@@ -7,14 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deploy.quantize.ir import Tensor
 from deploy.quantize.lowering import Call, Lowering, constant, lowers
 from deploy.quantize.ops.conv import Conv, add_conv
 from deploy.quantize.ops.fully_connected import FullyConnected
+from deploy.quantize.tensors import FloatTensor
 
 
 @lowers(nn.BatchNorm2d, nn.BatchNorm1d)
-def lower_batch_norm(lowering: Lowering, call: Call) -> Tensor:
+def lower_batch_norm(lowering: Lowering, call: Call) -> FloatTensor:
     """nn.BatchNorm in eval mode."""
     return _fold(
         lowering,
@@ -28,7 +28,7 @@ def lower_batch_norm(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(F.batch_norm)
-def lower_functional_batch_norm(lowering: Lowering, call: Call) -> Tensor:
+def lower_functional_batch_norm(lowering: Lowering, call: Call) -> FloatTensor:
     """F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)."""
     return _fold(
         lowering,
@@ -49,7 +49,7 @@ def _fold(
     gamma: torch.Tensor | None,
     beta: torch.Tensor | None,
     eps: float,
-) -> Tensor:
+) -> FloatTensor:
     """y = (x - mean) / sqrt(variance + eps) * gamma + beta, as one scale and shift per channel."""
     source = call.tensor()
     if mean is None or variance is None:
@@ -78,7 +78,7 @@ def _fold(
 
 
 def _as_depthwise(
-    lowering: Lowering, call: Call, source: Tensor, scale: np.ndarray, shift: np.ndarray
-) -> Tensor:
+    lowering: Lowering, call: Call, source: FloatTensor, scale: np.ndarray, shift: np.ndarray
+) -> FloatTensor:
     """A batch norm that nothing can absorb becomes a depthwise 1x1 convolution."""
     return add_conv(lowering, call, source, scale[:, None, None, None], shift, groups=len(scale))

@@ -11,13 +11,15 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from deploy.quantize.ir import Op, Quantization, Tensor
+from deploy.quantize.graph import FloatOp
 from deploy.quantize.lowering import Call, Lowering, lowers
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Pad(Op):
+class Pad(FloatOp):
     """Zeros (top, bottom, left, right) around a feature map."""
 
     pads: tuple[int, int, int, int] = field(kw_only=True)
@@ -25,11 +27,13 @@ class Pad(Op):
     tflite_name = "PAD"
 
     @staticmethod
-    def before(source: Tensor, pads: tuple[int, int, int, int], layer: str) -> Pad:
+    def before(source: FloatTensor, pads: tuple[int, int, int, int], layer: str) -> Pad:
         """A padding in front of ``layer``, with its output tensor."""
         _, height, width, channels = source.shape
         top, bottom, left, right = pads
-        output = Tensor(f"{layer}/pad", (1, height + top + bottom, width + left + right, channels))
+        output = FloatTensor(
+            f"{layer}/pad", (1, height + top + bottom, width + left + right, channels)
+        )
         return Pad([source], output, [layer], pads=pads)
 
     def run(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -37,11 +41,13 @@ class Pad(Op):
         top, bottom, left, right = self.pads
         return F.pad(inputs[0], (left, right, top, bottom))
 
-    def ties(self) -> list[tuple[Tensor, Tensor]]:
+    def ties(self) -> list[tuple[FloatTensor, FloatTensor]]:
         """PAD copies codes."""
         return [(self.inputs[0], self.output)]
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator; it fills with the output's zero point, which is zero exactly."""
         top, bottom, left, right = self.pads
         table = np.array([[0, 0], [top, bottom], [left, right], [0, 0]], np.int32)
@@ -49,7 +55,7 @@ class Pad(Op):
         writer.operator("PAD", 2, schema.PadOptionsT(), operands, self.output)
 
 
-def _add_pad(lowering: Lowering, call: Call, pads: tuple[int, int, int, int]) -> Tensor:
+def _add_pad(lowering: Lowering, call: Call, pads: tuple[int, int, int, int]) -> FloatTensor:
     source = call.image()
     if min(pads) < 0:
         raise call.error("negative padding crops, which TFLite's PAD cannot do")
@@ -68,7 +74,7 @@ def _add_pad(lowering: Lowering, call: Call, pads: tuple[int, int, int, int]) ->
 
 
 @lowers(nn.ZeroPad2d, nn.ConstantPad2d)
-def lower_zero_pad(lowering: Lowering, call: Call) -> Tensor:
+def lower_zero_pad(lowering: Lowering, call: Call) -> FloatTensor:
     """nn.ZeroPad2d; torch orders (left, right, top, bottom)."""
     if call.get(2, "value", 0.0) != 0:
         raise call.error("TFLite's PAD fills with zeros only")
@@ -77,7 +83,7 @@ def lower_zero_pad(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(F.pad)
-def lower_functional_pad(lowering: Lowering, call: Call) -> Tensor:
+def lower_functional_pad(lowering: Lowering, call: Call) -> FloatTensor:
     """F.pad with zeros over height and width."""
     pad = [int(p) for p in call.get(1, "pad")]
     if call.get(2, "mode", "constant") != "constant" or (call.get(3, "value", 0.0) or 0.0) != 0:

@@ -12,16 +12,18 @@ from torch import nn
 
 from deploy.core.errors import DeployError
 from deploy.quantize.geometry import VALID, Window, fit_padding
-from deploy.quantize.ir import Activation, FusedOp, Op, Quantization, Tensor
+from deploy.quantize.graph import FloatOp, FusedOp
 from deploy.quantize.lowering import Call, Lowering, lowers, pair
 from deploy.quantize.ops.activation import Clip
 from deploy.quantize.ops.mean import add_mean
 from deploy.quantize.ops.pad import Pad
+from deploy.quantize.tensors import Activation, FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Pool(Op):
+class Pool(FloatOp):
     """A pooling window; ``padding`` is torch's, on both sides of height and width."""
 
     kernel: tuple[int, int] = field(kw_only=True)
@@ -35,11 +37,13 @@ class Pool(Op):
         (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
         return Window(height, kh, sh, 1, ph, ph), Window(width, kw, sw, 1, pw, pw)
 
-    def ties(self) -> list[tuple[Tensor, Tensor]]:
+    def ties(self) -> list[tuple[FloatTensor, FloatTensor]]:
         """Pooling works on codes."""
         return [(self.inputs[0], self.output)]
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         fit = fit_padding(*self.windows, growable=False)
         options = schema.Pool2DOptionsT()
@@ -49,7 +53,7 @@ class Pool(Op):
         operands = [writer.activation(self.inputs[0])]
         writer.operator(self.tflite_name, 2, options, operands, self.output)
 
-    def _pad(self) -> list[Op]:
+    def _pad(self) -> list[FloatOp]:
         ph, pw = self.padding
         pad = Pad.before(self.inputs[0], (ph, ph, pw, pw), self.layer)
         self.inputs, self.padding = [pad.output], (0, 0)
@@ -68,7 +72,7 @@ class MaxPool(Pool):
         """Float result for a batch."""
         return F.max_pool2d(inputs[0], self.kernel, self.stride, self.padding)
 
-    def legalize(self) -> list[Op]:
+    def legalize(self) -> list[FloatOp]:
         """Where SAME does not fit, zeros may be padded if no input is negative."""
         if fit_padding(*self.windows, growable=False) is not None:
             return [self]
@@ -98,7 +102,7 @@ class AveragePool(Pool):
             count_include_pad=self.count_padding,
         )
 
-    def legalize(self) -> list[Op]:
+    def legalize(self) -> list[FloatOp]:
         """TFLite leaves padded pixels out of the mean; counting them takes a PAD."""
         if self.padding == (0, 0):
             return [self]
@@ -112,7 +116,7 @@ class AveragePool(Pool):
         )
 
 
-def _place(lowering: Lowering, call: Call, op: Pool) -> Tensor:
+def _place(lowering: Lowering, call: Call, op: Pool) -> FloatTensor:
     height, width = (window.outputs for window in op.windows)
     if height < 1 or width < 1:
         raise call.error(f"its window is larger than its {op.inputs[0].shape[1:3]} input")
@@ -125,7 +129,7 @@ def _place(lowering: Lowering, call: Call, op: Pool) -> Tensor:
 
 
 @lowers(nn.MaxPool2d, F.max_pool2d, torch.max_pool2d)
-def lower_max_pool(lowering: Lowering, call: Call) -> Tensor:
+def lower_max_pool(lowering: Lowering, call: Call) -> FloatTensor:
     """Max pooling without dilation."""
     source = call.image()
     kernel = pair(call.get(1, "kernel_size"))
@@ -144,7 +148,7 @@ def lower_max_pool(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(nn.AvgPool2d, F.avg_pool2d)
-def lower_average_pool(lowering: Lowering, call: Call) -> Tensor:
+def lower_average_pool(lowering: Lowering, call: Call) -> FloatTensor:
     """Average pooling."""
     source = call.image()
     kernel, padding = pair(call.get(1, "kernel_size")), pair(call.get(3, "padding", 0))
@@ -164,7 +168,7 @@ def lower_average_pool(lowering: Lowering, call: Call) -> Tensor:
     return _place(lowering, call, op)
 
 
-def _nonnegative(lowering: Lowering, tensor: Tensor) -> bool:
+def _nonnegative(lowering: Lowering, tensor: FloatTensor) -> bool:
     producer = lowering.producer(tensor)
     return isinstance(producer, FusedOp | Clip) and producer.activation in (
         Activation.RELU,

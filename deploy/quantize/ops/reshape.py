@@ -11,14 +11,16 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize.ir import Op, Quantization, Tensor
+from deploy.quantize.graph import FloatOp
 from deploy.quantize.lowering import Call, Lowering, lowers
 from deploy.quantize.ops.mean import Mean
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Flatten(Op):
+class Flatten(FloatOp):
     """[1, H, W, C] → [1, C·H·W] in torch's order."""
 
     tflite_name = "RESHAPE"
@@ -27,7 +29,7 @@ class Flatten(Op):
         """Float result for a batch."""
         return inputs[0].flatten(1)
 
-    def legalize(self) -> list[Op]:
+    def legalize(self) -> list[FloatOp]:
         """A RESHAPE keeps NHWC order, so only a 1x1 map can be flattened by one."""
         _, height, width, _ = self.inputs[0].shape
         if height * width > 1:
@@ -37,11 +39,13 @@ class Flatten(Op):
             )
         return [self]
 
-    def ties(self) -> list[tuple[Tensor, Tensor]]:
+    def ties(self) -> list[tuple[FloatTensor, FloatTensor]]:
         """RESHAPE copies codes."""
         return [(self.inputs[0], self.output)]
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         shape = np.array(self.output.shape, np.int32)
         options = schema.ReshapeOptionsT()
@@ -50,7 +54,7 @@ class Flatten(Op):
         writer.operator("RESHAPE", 1, options, operands, self.output)
 
 
-def _flatten(lowering: Lowering, call: Call, source: Tensor) -> Tensor:
+def _flatten(lowering: Lowering, call: Call, source: FloatTensor) -> FloatTensor:
     if len(source.shape) == 2:
         return source
     mean = lowering.exclusive_producer(source)
@@ -63,7 +67,7 @@ def _flatten(lowering: Lowering, call: Call, source: Tensor) -> Tensor:
 
 
 @lowers(nn.Flatten, torch.flatten, "flatten")
-def lower_flatten(lowering: Lowering, call: Call) -> Tensor:
+def lower_flatten(lowering: Lowering, call: Call) -> FloatTensor:
     """Flatten everything but the batch."""
     source = call.tensor()
     default = 1 if call.module is not None else 0
@@ -73,7 +77,7 @@ def lower_flatten(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(torch.reshape, "view", "reshape")
-def lower_view(lowering: Lowering, call: Call) -> Tensor:
+def lower_view(lowering: Lowering, call: Call) -> FloatTensor:
     """view or reshape, as far as they flatten everything but the batch."""
     source = call.tensor()
     target = call.args[1:]
@@ -89,7 +93,7 @@ def lower_view(lowering: Lowering, call: Call) -> Tensor:
 
 
 @lowers(torch.squeeze, "squeeze")
-def lower_squeeze(lowering: Lowering, call: Call) -> Tensor:
+def lower_squeeze(lowering: Lowering, call: Call) -> FloatTensor:
     """squeeze over height and width of a 1x1 map that has just been pooled."""
     source = call.image()
     dims = call.get(1, "dim")

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from deploy.quantize.ir import Tensor
 from deploy.quantize.lowering import Call, Lowering, lowers
+from deploy.quantize.tensors import FloatTensor
 
 
 @lowers(
@@ -23,7 +23,7 @@ from deploy.quantize.lowering import Call, Lowering, lowers
     "detach",
     "float",
 )
-def lower_identity(lowering: Lowering, call: Call) -> Tensor:
+def lower_identity(lowering: Lowering, call: Call) -> FloatTensor:
     """What changes nothing at inference."""
     return call.tensor()
 

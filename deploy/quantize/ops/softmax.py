@@ -10,13 +10,15 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from deploy.quantize.ir import Op, Quantization, Tensor
+from deploy.quantize.graph import FloatOp
 from deploy.quantize.lowering import Call, Lowering, lowers
+from deploy.quantize.tensors import FloatTensor
 from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Softmax(Op):
+class Softmax(FloatOp):
     """[1, C] → [1, C]; TFLite prescribes its output quantization."""
 
     tflite_name = "SOFTMAX"
@@ -27,9 +29,11 @@ class Softmax(Op):
 
     def fixed_output(self) -> Quantization:
         """[0, 1) in 256 steps."""
-        return Quantization.of(1 / 256, -128)
+        return Quantization.per_tensor(1 / 256, -128)
 
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Write the operator."""
         options = schema.SoftmaxOptionsT()
         options.beta = 1.0
@@ -37,7 +41,7 @@ class Softmax(Op):
 
 
 @lowers(nn.Softmax, F.softmax, torch.softmax, "softmax")
-def lower_softmax(lowering: Lowering, call: Call) -> Tensor:
+def lower_softmax(lowering: Lowering, call: Call) -> FloatTensor:
     """Softmax over the classes of [N, C]."""
     source = call.tensor()
     if len(source.shape) != 2 or call.get(1, "dim") not in (1, -1):

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.quantize.scheme import Range, activation_quantization, quantize_weights
+from deploy.quantize.scheme import activation_quantization, quantize_weights
+from deploy.quantize.tensors import ActivationRange
 from deploy.quantize.trace import run_float, trace
 
 
@@ -160,7 +161,7 @@ def test_zero_is_exact_and_ends_are_held():
     rng = np.random.default_rng(0)
     for low, high in rng.normal(size=(500, 2)) * rng.lognormal(0, 4, (500, 1)):
         low, high = min(low, high), max(low, high)
-        own = activation_quantization(Range(low, high))
+        own = activation_quantization(ActivationRange(low, high))
         scale = float(own.scale[0])
         assert -128 <= own.zero_point <= 127
         reach = (scale * (-128 - own.zero_point), scale * (127 - own.zero_point))

@@ -4,7 +4,6 @@ Random nets that join channels are in test_joins.py.
 """
 
 import shutil
-from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from tflite_builder import INT32, Builder
 from deploy.build.firmware import build_firmware
 from deploy.codegen import compiler, plan_model, write_model
 from deploy.devices import run_images
-from deploy.schedule import Flow, plan_schedule
+from deploy.schedule import Flow, join_flow, plan_schedule
 from deploy.targets import load_target
 from deploy.tflite import lower_graph, parse_graph, read_graph
 from deploy.tflite.tflm import TflmModel, tflm_available
@@ -161,7 +160,7 @@ def model(make, size=9) -> bytes:
 def test_nothing_is_copied_and_nothing_overwritten(make, tmp_path):
     data = model(make)
     graph = read_graph(data, make.__name__)
-    flow = Flow(graph, lower_graph(graph))
+    flow = join_flow(graph, lower_graph(graph))
     assert bool(flow.joins) == (make not in COPIED)
     for kind in ("layer", "auto"):
         schedule = plan_schedule(flow, kind, None, pushed=False)
@@ -214,7 +213,7 @@ def test_fire_modules_copy_nothing_and_run_by_rows():
     layers = lower_graph(graph)
     least = {}
     for join in (True, False):
-        flow = Flow(graph, layers, join=join)
+        flow = join_flow(graph, layers) if join else Flow(graph, layers)
         for kind in ("layer", "fused"):
             schedule = plan_schedule(flow, kind, None, pushed=False)
             assert test_plan.clobbered(flow, schedule) == []
@@ -239,7 +238,8 @@ def test_instructions_of_the_copies_are_saved(make, tmp_path, monkeypatch):
     image = np.random.default_rng(1).integers(-128, 128, (1, 9, 9, 3), np.int8)
     results = {}
     for join in (True, False):
-        monkeypatch.setattr(compiler, "Flow", partial(Flow, join=join))
+        if not join:
+            monkeypatch.setattr(compiler, "join_flow", lambda *given, **_: Flow(*given))
         compilation = plan_model(data, name="joined", ram=ENOUGH, schedule="layer")
         folder = tmp_path / str(join)
         write_model(compilation, folder / "generated")
@@ -267,11 +267,15 @@ def test_a_copy_is_kept_where_it_saves_memory(make):
     they."""
     data = model(make, size=40)
     graph = read_graph(data, "large")
+    layers = lower_graph(graph)
+    flows = {
+        (True, True): join_flow(graph, layers),
+        (True, False): join_flow(graph, layers, apart=False),
+        (False, False): Flow(graph, layers),
+    }
     sizes = {
-        (join, apart): plan_schedule(
-            Flow(graph, lower_graph(graph), join=join, apart=apart), "auto", None, pushed=False
-        ).arena_bytes
-        for join, apart in ((True, True), (True, False), (False, False))
+        key: plan_schedule(flow, "auto", None, pushed=False).arena_bytes
+        for key, flow in flows.items()
     }
     chosen = plan_model(data, name="large")
     assert chosen.schedule.arena_bytes == min(sizes.values())

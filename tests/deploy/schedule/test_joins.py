@@ -10,7 +10,7 @@ import test_plan
 
 from deploy.codegen import plan_model
 from deploy.core.errors import DeployError
-from deploy.schedule import Flow
+from deploy.schedule import join_flow
 from deploy.schedule.planner import Planner, arrange
 from deploy.tflite import lower_graph, read_graph
 
@@ -38,7 +38,7 @@ def options_for(data: bytes, options: dict[str, Any]) -> dict[str, Any]:
         return options
     rest = {key: value for key, value in options.items() if key != "tight"}
     graph = read_graph(data, "tight")
-    flow = Flow(graph, lower_graph(graph))
+    flow = join_flow(graph, lower_graph(graph))
     try:
         segments, cost = Planner(flow, "auto", "input_mode" in rest).smallest(float("inf"))[1:]
         ram = arrange(flow, "auto", segments, cost).arena_bytes
@@ -77,7 +77,7 @@ def test_the_nets_have_all_cases():
     seen, copied, together = set(), 0, 0
     for seed in range(3 * PART):
         graph = read_graph(model(seed), "random")
-        flow = Flow(graph, lower_graph(graph))
+        flow = join_flow(graph, lower_graph(graph))
         writers = [n for n in range(len(flow.layers)) if flow.pitched(n) is not None]
         seen |= {flow.layers[n].symbol for n in writers}
         copied += sum(join.copy is not None for join in flow.joins.values())
@@ -98,7 +98,7 @@ def test_no_plan_overwrites_what_is_still_needed(pushed):
     streams = 0
     for seed in range(100):
         graph = read_graph(model(seed), "random")
-        flow = Flow(graph, lower_graph(graph))
+        flow = join_flow(graph, lower_graph(graph))
         for kind, most_cost in (("layer", 0.0), ("auto", 0.0), ("auto", float("inf"))):
             try:
                 segments, cost = Planner(flow, kind, pushed).smallest(most_cost)[1:]

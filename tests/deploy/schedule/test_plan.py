@@ -11,7 +11,7 @@ from tflite_builder import Builder
 
 from deploy.codegen import Plan, compile_model
 from deploy.core.errors import DeployError
-from deploy.schedule import Flow, plan_schedule, planner
+from deploy.schedule import join_flow, plan_schedule, planner
 from deploy.schedule.stream import BAND
 from deploy.tflite import lower_graph, read_graph
 
@@ -23,7 +23,7 @@ SCHEDULES = [("layer", "image"), ("fused", "image"), ("auto", "image"), ("rows",
 
 def planned(data, kind="layer", mode="image", ram=None):
     graph = read_graph(data, "random")
-    flow = Flow(graph, lower_graph(graph))
+    flow = join_flow(graph, lower_graph(graph))
     return flow, plan_schedule(flow, kind, ram, pushed=mode == "rows")
 
 
@@ -264,7 +264,7 @@ def test_rows_that_a_window_reads_again_stay_in_a_shared_ring(size, kind):
                    **({"depthMultiplier": 1} if axis else {}))  # fmt: skip
         current = output
     graph = read_graph(b.build([source], [current]), "window")
-    flow = Flow(graph, lower_graph(graph))
+    flow = join_flow(graph, lower_graph(graph))
     for pushed in (False, True):
         segments, cost = planner.Planner(flow, kind, pushed).smallest(float("inf"))[1:]
         schedule = planner.arrange(flow, kind, segments, cost)

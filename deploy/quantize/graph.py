@@ -1,6 +1,6 @@
 """The float graph between torch and the flatbuffer: few operators, NHWC shapes, batch 1.
 
-An operator is one class in ``deploy/export/ops/``. It knows four things: how to compute itself in
+An operator is one class in ``deploy/quantize/ops/``. It knows four things: how to compute itself in
 float (for calibration), how to rewrite itself into what TensorFlow Lite can express, which of its
 tensors must share one quantization, and how to write itself into the flatbuffer.
 """
@@ -10,85 +10,21 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from deploy.quantize.writer import FlatbufferWriter
-
-
-class Activation(IntEnum):
-    """Activations that TFLite fuses into an operator; the values are the schema's codes."""
-
-    NONE = 0
-    RELU = 1
-    RELU_N1_TO_1 = 2
-    RELU6 = 3
-
-    @property
-    def bounds(self) -> tuple[float | None, float | None]:
-        """Lower and upper clip, None where there is none."""
-        return {
-            Activation.NONE: (None, None),
-            Activation.RELU: (0.0, None),
-            Activation.RELU_N1_TO_1: (-1.0, 1.0),
-            Activation.RELU6: (0.0, 6.0),
-        }[self]
-
-    def apply(self, values: torch.Tensor) -> torch.Tensor:
-        """The activation in float; NaN stays NaN."""
-        low, high = self.bounds
-        return values if low is None else torch.clamp(values, min=low, max=high)
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """real = scale * (code - zero_point); one scale, or one for each index along ``axis``."""
-
-    scale: np.ndarray  # float32 [1] or [channels]
-    zero_point: int
-    axis: int = 0
-
-    @staticmethod
-    def of(scale: float, zero_point: int) -> Quantization:
-        """Per-tensor quantization."""
-        return Quantization(np.array([scale], np.float32), int(zero_point))
-
-    def same_as(self, other: Quantization) -> bool:
-        """True if both map codes to the same reals."""
-        return self.zero_point == other.zero_point and np.array_equal(self.scale, other.scale)
+from deploy.quantize.tensors import Activation, FloatTensor
+from deploy.quantize.writer import FlatbufferWriter
+from deploy.tflite import Quantization
 
 
 @dataclass(eq=False)
-class Tensor:
-    """An activation. ``shape`` is [1, H, W, C] or [1, C].
-
-    ``readers`` counts the torch operators that read it; a producer may only absorb what follows
-    (batch norm, activation) while there is exactly one.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    readers: int = 0
-
-    @property
-    def torch_shape(self) -> tuple[int, ...]:
-        """The shape as torch has it: [1, C, H, W] or [1, C]."""
-        if len(self.shape) != 4:
-            return self.shape
-        batch, height, width, channels = self.shape
-        return batch, channels, height, width
-
-
-@dataclass(eq=False)
-class Op(ABC):
+class FloatOp(ABC):
     """One operator: ``inputs`` → ``output``. ``layers`` are the torch layers merged into it."""
 
-    inputs: list[Tensor]
-    output: Tensor
+    inputs: list[FloatTensor]
+    output: FloatTensor
     layers: list[str]
 
     tflite_name: ClassVar[str]
@@ -108,17 +44,19 @@ class Op(ABC):
         """Float result for a batch; torch layout [N, C, H, W] or [N, C], float32."""
 
     @abstractmethod
-    def emit(self, writer: FlatbufferWriter, quantization: Mapping[Tensor, Quantization]) -> None:
+    def emit(
+        self, writer: FlatbufferWriter, quantization: Mapping[FloatTensor, Quantization]
+    ) -> None:
         """Append constants and the operator to the flatbuffer."""
 
-    def legalize(self) -> list[Op]:
+    def legalize(self) -> list[FloatOp]:
         """The same computation in operators that TFLite has; raises DeployError if there is none.
 
         Called once, before calibration. The last operator returned writes ``self.output``.
         """
         return [self]
 
-    def ties(self) -> list[tuple[Tensor, Tensor]]:
+    def ties(self) -> list[tuple[FloatTensor, FloatTensor]]:
         """Pairs of tensors that must have the same scale and zero point."""
         return []
 
@@ -128,7 +66,7 @@ class Op(ABC):
 
 
 @dataclass(eq=False)
-class FusedOp(Op):
+class FusedOp(FloatOp):
     """An operator with a fused activation."""
 
     activation: Activation = field(default=Activation.NONE, kw_only=True)
@@ -144,22 +82,22 @@ def fused_code(activation: Activation, output: Quantization) -> int:
     TFLM computes the code of the clip at 6 and refuses one beyond int32. Where the output's scale
     is that small, int8 saturates far below 6, so RELU computes the same.
     """
-    vanishing = float(output.scale[0]) < 6 / (1 << 30)
+    vanishing = output.scales[0] < 6 / (1 << 30)
     if activation is Activation.RELU6 and vanishing:
         return int(Activation.RELU)
     return int(activation)
 
 
 @dataclass
-class Graph:
+class FloatGraph:
     """Operators in execution order, one input, one or more outputs."""
 
-    input: Tensor
-    ops: list[Op] = field(default_factory=list)
-    outputs: list[Tensor] = field(default_factory=list)
+    input: FloatTensor
+    ops: list[FloatOp] = field(default_factory=list)
+    outputs: list[FloatTensor] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def tensors(self) -> list[Tensor]:
+    def tensors(self) -> list[FloatTensor]:
         """Every activation, the input first, then in order of execution."""
         return [self.input, *(op.output for op in self.ops)]
 

@@ -1,4 +1,4 @@
-"""No circle between files, in either package: `lint-imports` keeps the rooms in order, not those."""
+"""No circle between files in either package; `lint-imports` keeps the rooms in order."""
 
 from graphlib import CycleError, TopologicalSorter
 

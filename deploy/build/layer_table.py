@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 from deploy.build.elf import Elf
-from deploy.codegen.plan import layer_name
 from deploy.core.errors import DeployError
 from deploy.core.layers import ENTRY_BYTES, RUN, TABLE, layer_name
 

@@ -10,11 +10,6 @@ from deploy.core.layers import layer_name
 from deploy.schedule import Flow, Piece, Schedule, scratch_bytes
 
 
-def layer_name(index: int) -> str:
-    """What plan.json, counts and messages call layer ``index``."""
-    return f"nb_layer_{index:03d}"
-
-
 @dataclass(frozen=True)
 class Extent:
     """A piece of the arena, in bytes."""

@@ -6,8 +6,8 @@ Random nets that join channels are in test_joins.py.
 import shutil
 
 import numpy as np
+import plan_check
 import pytest
-import test_plan
 from golden import compile_for_host
 from tflite_builder import INT32, Builder
 
@@ -164,7 +164,7 @@ def test_nothing_is_copied_and_nothing_overwritten(make, tmp_path):
     assert bool(flow.joins) == (make not in COPIED)
     for kind in ("layer", "auto"):
         schedule = plan_schedule(flow, kind, None, pushed=False)
-        assert test_plan.clobbered(flow, schedule) == [], kind
+        assert plan_check.clobbered(flow, schedule) == [], kind
     plan, host = compile_for_host(data, tmp_path, ram=ENOUGH)
     copies = sum(layer.kernel == "nb_concatenation_s8" for layer in plan.layers)
     assert copies == (make not in PLACED)
@@ -216,13 +216,13 @@ def test_fire_modules_copy_nothing_and_run_by_rows():
         flow = join_flow(graph, layers) if join else Flow(graph, layers)
         for kind in ("layer", "fused"):
             schedule = plan_schedule(flow, kind, None, pushed=False)
-            assert test_plan.clobbered(flow, schedule) == []
+            assert plan_check.clobbered(flow, schedule) == []
             least[join, kind] = schedule.arena_bytes
     # The last joined map and its source, instead of both pieces and the map; and scratch.
     assert least[True, "layer"] <= 24 * 24 * (42 + 8) + 12 * 72
     assert least[False, "layer"] >= 24 * 24 * 2 * 42
     assert least[True, "fused"] <= 0.4 * least[True, "layer"]
-    for kind, mode in test_plan.SCHEDULES:
+    for kind, mode in plan_check.SCHEDULES:
         plan = plan_model(data, name="fire", schedule=kind, input_mode=mode).plan
         assert all(layer.kernel != "nb_concatenation_s8" for layer in plan.layers), kind
 

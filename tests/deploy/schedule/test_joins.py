@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
+import plan_check
 import pytest
 import random_joins
 import target_runner
-import test_plan
 
 from deploy.codegen import plan_model
 from deploy.core.errors import DeployError
@@ -105,7 +105,7 @@ def test_no_plan_overwrites_what_is_still_needed(pushed):
             except DeployError:
                 continue  # cannot be pushed
             schedule = arrange(flow, kind, segments, cost)
-            assert test_plan.clobbered(flow, schedule) == [], (seed, kind, most_cost)
+            assert plan_check.clobbered(flow, schedule) == [], (seed, kind, most_cost)
             streams += sum(
                 bool(segment.batches and flow.places[flow.output(n)].parts)
                 for segment in segments

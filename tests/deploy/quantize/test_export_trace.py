@@ -162,9 +162,9 @@ def test_zero_is_exact_and_ends_are_held():
     for low, high in rng.normal(size=(500, 2)) * rng.lognormal(0, 4, (500, 1)):
         low, high = min(low, high), max(low, high)
         own = activation_quantization(ActivationRange(low, high))
-        scale = float(own.scale[0])
-        assert -128 <= own.zero_point <= 127
-        reach = (scale * (-128 - own.zero_point), scale * (127 - own.zero_point))
+        (scale,), (zero_point,) = own.scales, own.zero_points
+        assert -128 <= zero_point <= 127
+        reach = (scale * (-128 - zero_point), scale * (127 - zero_point))
         assert reach[0] - scale / 2 <= min(low, 0) * 0.99999 and reach[0] <= 0 <= reach[1]
         assert reach[1] + scale / 2 >= max(high, 0) * 0.99999
 

@@ -17,6 +17,13 @@ from deploy.cli import (
     train_command,
 )
 from deploy.cli.console import say
+from deploy.cli.recipe_options import (
+    DataOption,
+    RecipeArgument,
+    SeedOption,
+    SetOption,
+    change_recipe,
+)
 from deploy.core.errors import DeployError
 from deploy.run.context import DEFAULT_TARGET, RunContext, TargetOption
 from deploy.run.planning import (
@@ -78,7 +85,7 @@ STAGES: dict[Stage, Callable[[RunContext], None]] = {
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help=train_command.RECIPE_HELP)],
+    recipe: RecipeArgument,
     target: TargetOption = DEFAULT_TARGET,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Run folder. Default: runs/<recipe>.")
@@ -87,6 +94,9 @@ def command(
         Stage | None,
         typer.Option("--from", help="Do this stage and all after it again; keep those before."),
     ] = None,
+    sets: SetOption = None,
+    seed: SeedOption = None,
+    data: DataOption = None,
     device: Annotated[str, typer.Option(help="Where to train: cpu, cuda or cuda:N.")] = "cpu",
     schedule: ScheduleOption = ScheduleName.AUTO,
     ram: RamOption = None,
@@ -100,8 +110,10 @@ def command(
     `--from train` throws the trained networks of this run away and trains anew.
     """
     from deploy.build.doctor import require_tools
+    from netbooster.experiment.recipe import load_recipe
 
-    context = train_command.open_new(recipe, output)
+    changed = change_recipe(load_recipe(recipe), sets, seed, data)
+    context = train_command.open_new(changed, output)
     context.device = device
     context.target_name = target
     context.planning = Planning(schedule, input_mode, ram, keep_dead)

@@ -6,22 +6,25 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
+from deploy.cli.recipe_options import DataOption, SetOption, data_folders
 from deploy.core.errors import DeployError
 
 NO_ARGS_IS_HELP = True
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="N", help="1, 2, 4 to 8, figure1 or figure3.")],
+    name: Annotated[
+        str, typer.Argument(metavar="N", help="1, 2, 4 to 8, figure1, figure3, or a file.")
+    ],
     mini: Annotated[
         bool, typer.Option("--mini", help="The small variants: glyphs, 2 cores, minutes a run.")
     ] = False,
     seeds: Annotated[
-        str, typer.Option("--seeds", "-s", help="Numbers separated by commas.")
+        str, typer.Option("--seeds", "--seed", "-s", help="Numbers separated by commas.")
     ] = "0,1,2",
     rows: Annotated[
         list[str] | None,
-        typer.Option("--row", "-r", help="Only this row, by its recipe. Repeatable."),
+        typer.Option("--row", "-r", help="Only this row, by its name. Repeatable."),
     ] = None,
     report: Annotated[
         bool, typer.Option("--report", help="Print what is finished; train nothing.")
@@ -30,10 +33,8 @@ def command(
         Path | None,
         typer.Option("--output", "-o", help="Default: runs/tables, with --mini runs/tables-mini."),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="section.key=value, for every row. Repeatable."),
-    ] = None,
+    sets: SetOption = None,
+    data: DataOption = None,
     scale: Annotated[
         float, typer.Option(help="Factor on the length of every training, for a quick trial.")
     ] = 1.0,
@@ -42,7 +43,8 @@ def command(
     """Run a table of the paper and print it with 95% intervals beside the paper's numbers.
 
     Finished runs are kept: after a kill the same command goes on from where it stopped. Rows of
-    several tables that are the same experiment share one run, and so do teachers. Start the same
+    several tables that are the same experiment share one run, and so do teachers. --set changes the
+    recipe of every row, --data that of all that they build on, too. Start the same
     command in a second shell to share the work: each run is trained by one of them. Trials with
     --scale or --set need a folder of their own (--output).
 
@@ -61,10 +63,17 @@ def command(
 
     table = load_table(name)
     root = output or Path("runs") / ("tables-mini" if mini else "tables")
-    chosen, only, changes = _numbers(seeds), rows or [], overrides or []
+    chosen, only, changes, places = _numbers(seeds), rows or [], sets or [], data_folders(data)
     if report:
         results = finished_results(
-            table, mini=mini, seeds=chosen, root=root, rows=only, scale=scale, overrides=changes
+            table,
+            mini=mini,
+            seeds=chosen,
+            root=root,
+            rows=only,
+            scale=scale,
+            overrides=changes,
+            data=places,
         )
         if results and not only:
             save_results(table, results, root, mini=mini)
@@ -77,6 +86,7 @@ def command(
             rows=only,
             scale=scale,
             overrides=changes,
+            data=places,
             device=device,
             console=console,
             say=lambda text: say("table", text) if is_writer() else None,

@@ -1,23 +1,29 @@
 """`netbooster train`: the vanilla baseline and the boosted network's giant."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deploy.cli.console import console, say
+from deploy.cli.recipe_options import (
+    DataOption,
+    RecipeArgument,
+    SeedOption,
+    SetOption,
+    change_recipe,
+)
 from deploy.run.context import ModelOption, RunContext
+
+if TYPE_CHECKING:
+    from netbooster.experiment.recipe import Recipe
 
 NO_ARGS_IS_HELP = True
 FEW_STEPS = 100
-RECIPE_HELP = "Name of a committed recipe (digits, glyphs) or path of a recipe file."
 
 
-def open_new(recipe_name: str, output: Path | None) -> RunContext:
+def open_new(recipe: "Recipe", output: Path | None) -> RunContext:
     """The run of a recipe, in ``output`` or in ``runs/<recipe's name>``."""
-    from netbooster.experiment.recipe import load_recipe
-
-    recipe = load_recipe(recipe_name)
     only = recipe.arm if recipe.method is not None else None
     return RunContext(recipe, output or Path("runs") / recipe.name, only=only)
 
@@ -47,11 +53,14 @@ def stage(context: RunContext) -> None:
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)],
+    recipe: RecipeArgument,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Run folder. Default: runs/<recipe>.")
     ] = None,
     model: ModelOption = None,
+    sets: SetOption = None,
+    seed: SeedOption = None,
+    data: DataOption = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Train the vanilla network and NetBooster's giant, then linearize it (PLT).
@@ -62,9 +71,10 @@ def command(
     On many GPUs: `torchrun --nproc-per-node 4 -m deploy.cli train RECIPE --device cuda`; the
     processes share out the recipe's batch.
     """
+    from netbooster.experiment.recipe import load_recipe
     from netbooster.training.distributed import is_writer
 
-    context = open_new(recipe, output)
+    context = open_new(change_recipe(load_recipe(recipe), sets, seed, data), output)
     context.only = model or context.only
     context.device = device
     context.check_model()

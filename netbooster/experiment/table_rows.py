@@ -84,12 +84,14 @@ def load_table(name: str) -> Table:
                 "a table; Table 3, object detection, is not part of this project), or give the "
                 "path of a file with [rows]"
             )
-    rows = [{"recipe": row, **keys} for row, keys in read_rows(path).items()]
+    rows = []
+    for row, keys in read_rows(path).items():
+        try:
+            rows.append(Row.model_validate({"recipe": row, **keys}))
+        except pydantic.ValidationError as error:
+            raise NetBoosterError(f"{path}/{row}: {explain(error, Row)}") from error
     title = read_toml(path).get("title", path.stem)
-    try:
-        return Table.model_validate({"key": path.stem, "title": title, "rows": rows, "file": own})
-    except pydantic.ValidationError as error:
-        raise NetBoosterError(f"{path}: {explain(error, Table)}") from error
+    return Table(key=path.stem, title=title, rows=tuple(rows), file=own)
 
 
 def choose_rows(table: Table, names: Sequence[str]) -> list[Row]:

@@ -36,7 +36,7 @@ def test_interval_is_student_s(bench: ModuleType, count: int) -> None:
     mean, half = bench.interval(list(values))
     low, high = stats.t.interval(0.95, count - 1, loc=values.mean(), scale=stats.sem(values))
     assert mean == pytest.approx(values.mean())
-    assert (mean - half, mean + half) == pytest.approx((low, high), rel=2e-3)
+    assert (mean - half, mean + half) == pytest.approx((low, high), rel=1e-9)
 
 
 def test_wide_interval_for_many_seeds_is_never_too_narrow(bench: ModuleType) -> None:

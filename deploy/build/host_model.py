@@ -11,7 +11,7 @@ import numpy as np
 
 from deploy.codegen.plan import Plan
 from deploy.core.errors import DeployError
-from deploy.core.places import firmware_root
+from deploy.core.places import kernel_includes, kernel_sources
 
 FLAGS = ("-O2", "-std=c11", "-Wall", "-Wextra", "-Werror", "-fPIC")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
@@ -41,8 +41,7 @@ def _run(command: list[str]) -> None:
 
 
 def _flags(generated: Path | None, sanitize: bool) -> list[str]:
-    root = firmware_root() / "firmware"
-    flags = [*FLAGS, *(SANITIZERS if sanitize else ()), f"-I{root / 'include'}"]
+    flags = [*FLAGS, *(SANITIZERS if sanitize else ()), *kernel_includes()]
     return [*flags, f"-I{generated}"] if generated is not None else flags
 
 
@@ -54,7 +53,7 @@ def build_host_kernels(folder: Path, *, sanitize: bool = False) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     objects = []
-    for source in sorted((firmware_root() / "firmware" / "kernels").glob("*.c")):
+    for source in kernel_sources(".c"):
         target = folder / (source.stem + ".o")
         _run([_compiler(), *_flags(None, sanitize), "-c", str(source), "-o", str(target)])
         objects.append(str(target))
@@ -87,7 +86,7 @@ def build_host(
         if not source.exists():
             raise DeployError(f"{source} is missing; run `netbooster compile` first")
     if kernels is None:
-        sources += sorted((firmware_root() / "firmware" / "kernels").glob("*.c"))
+        sources += kernel_sources(".c")
     else:
         sources.append(kernels)
     out.parent.mkdir(parents=True, exist_ok=True)

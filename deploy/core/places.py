@@ -18,3 +18,24 @@ def firmware_root() -> Path:
         if (root / "CMakeLists.txt").is_file() and (root / "firmware").is_dir():
             return root
     raise DeployError(f"the firmware sources are not beside {PACKAGE}; install netbooster again")
+
+
+def kernel_folders() -> list[Path]:
+    """The folders with what every model is linked with: where headers are searched, too."""
+    firmware = firmware_root() / "firmware"
+    return [
+        firmware / "runtime",
+        *sorted(p for p in (firmware / "kernels").iterdir() if p.is_dir()),
+    ]
+
+
+def kernel_sources(*suffixes: str) -> list[Path]:
+    """Files of these folders by their suffixes, sorted by name; the names differ."""
+    found = [path for folder in kernel_folders() for path in folder.iterdir()]
+    return sorted((p for p in found if p.suffix in suffixes), key=lambda path: path.name)
+
+
+def kernel_includes() -> list[str]:
+    """The compiler's options that find every header of kernels and models."""
+    include = firmware_root() / "firmware" / "include"
+    return [f"-I{folder}" for folder in (include, *kernel_folders())]

@@ -13,6 +13,8 @@ from pathlib import Path
 from deploy.core.files import write_atomic
 from deploy.core.places import PACKAGE, firmware_root
 
+_SUFFIXES = {".py", ".c", ".h", ".S", ".inc", ".j2", ".toml", ".in", ".cmake"}
+
 
 def hash_file(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
@@ -39,7 +41,7 @@ def program_hash() -> str:
         path
         for folder in (PACKAGE, firmware)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix in {".py", ".c", ".h", ".j2", ".toml", ".in", ".cmake"}
+        if path.is_file() and path.suffix in _SUFFIXES
     ]
     digest = hashlib.sha256()
     for path in sources:

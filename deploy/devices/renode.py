@@ -3,7 +3,7 @@
 Renode counts executed instructions a block of code at a time. The firmware's markers read a
 variable in the instruction that ends their block, and Renode is told to write the count down at
 each such read: so the difference of two counts is exact, however Renode cuts its blocks
-(``firmware/ports/cortex_m/marker.c``).
+(``firmware/arch/armv7m/marker.S``).
 """
 
 import contextlib

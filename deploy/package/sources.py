@@ -12,9 +12,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from deploy.core.errors import DeployError
-from deploy.core.places import firmware_root
+from deploy.core.places import firmware_root, kernel_sources
 
 VERSION = "1.0.0"
+
+_HEADERS = ("nb_assembly.inc", "nb_backend.h", "nb_kernels.h", "nb_model.h", "nb_rows.h")
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("deploy.package", "templates"),
@@ -46,8 +48,8 @@ class Library:
 
     @property
     def sources(self) -> list[str]:
-        """Names of the C files, sorted."""
-        return sorted(name for name in self.files if name.endswith(".c"))
+        """Names of the files of C and assembly, sorted."""
+        return sorted(name for name in self.files if name.endswith((".c", ".S")))
 
     def render(self, template: str) -> str:
         """A file from the template of that name."""
@@ -100,11 +102,10 @@ def collect(generated: Path, name: str, labels: list[str] | None = None) -> Libr
         raise DeployError(f"{generated} holds no model.c; run `netbooster compile` first")
     # Other linker scripts know no section of ours: the arena is an ordinary variable there.
     files["model.h"] = "#define NB_DEFAULT_SECTIONS 1\n" + files["model.h"]
-    firmware = firmware_root() / "firmware"
-    for path in sorted((firmware / "kernels").glob("*.[ch]")):
+    include = firmware_root() / "firmware" / "include"
+    headers = [include / header for header in _HEADERS]
+    for path in [*kernel_sources(".c", ".h", ".inc", ".S"), *headers]:
         files[path.name] = path.read_text()
-    for header in ("nb_model.h", "nb_kernels.h", "nb_rows.h"):
-        files[header] = (firmware / "include" / header).read_text()
     count = _tensor_bytes(plan["output"])
     chosen = labels if labels is not None else [f"class {i}" for i in range(count)]
     if len(chosen) != count:

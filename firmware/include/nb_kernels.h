@@ -14,17 +14,10 @@
 
 #include <stdint.h>
 
+#include "nb_backend.h"
+
 #ifdef __cplusplus
 extern "C" {
-#endif
-
-/* Inner loops: the compiler names the one that a layer's shape needs, so that no other is linked.
- * Cores with DSP instructions (ARMv7E-M: Cortex-M4, M7, M33, M55) run `fast`, others `portable`. */
-#if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__thumb2__)
-#define NB_DSP 1
-#define NB_INNER_LOOP(fast, portable) fast
-#else
-#define NB_INNER_LOOP(fast, portable) portable
 #endif
 
 /* A layer of a model. One type for all kernels: a model is a table of layers, not a list of calls,
@@ -77,7 +70,6 @@ typedef struct {
 #define NB_FAST_INT16 2
 #define NB_FAST_SINGLE 4
 #define NB_CHANNELS_END_SINGLE INT32_MIN
-#define NB_SINGLE_SHIFT 10
 #define NB_SINGLE_OFFSET (-(128 << NB_SINGLE_SHIFT) + (1 << NB_SINGLE_SHIFT >> 1))
 
 /* The newest rows of a map: row y lies in place (y + shift) % rows. A whole map is a ring of all

@@ -22,7 +22,7 @@ import pytest
 
 from deploy.build.host_model import SANITIZERS
 from deploy.codegen import compile_model
-from deploy.core.places import firmware_root
+from deploy.core.places import firmware_root, kernel_includes, kernel_sources
 from deploy.tflite import DType, Quantization, parse_graph, read_graph
 from deploy.tflite.tflm import TflmModel, tflm_available
 
@@ -49,7 +49,7 @@ def require(build: str = "cortex-m4") -> None:
 
 
 def _compiler(build: str) -> list[str]:
-    include = [f"-I{firmware_root() / 'firmware' / 'include'}", f"-I{HERE}"]
+    include = [*kernel_includes(), f"-I{HERE}"]
     if build == HOST:
         return ["cc", "-O1", *WARNINGS, *SANITIZERS, *include]
     return ["arm-none-eabi-gcc", *CORES[build][1], *TARGET, *WARNINGS, *include]
@@ -64,7 +64,8 @@ def _run(command: list[str], **options: Any) -> None:
 def _kernels(build: str) -> Path:
     """The kernels' library, kept for other processes and sessions as long as nothing changes."""
     compiler = _compiler(build)
-    sources = sorted((firmware_root() / "firmware").glob("*/*.[ch]"))
+    headers = [p for p in (firmware_root() / "firmware" / "include").iterdir() if p.is_file()]
+    sources = [*sorted(headers), *kernel_sources(".c", ".h", ".inc", ".S")]
     digest = hashlib.sha256(repr(compiler).encode())
     digest.update(subprocess.run([compiler[0], "--version"], capture_output=True).stdout)
     for source in sources:
@@ -74,7 +75,7 @@ def _kernels(build: str) -> Path:
     archive = kept / f"{digest.hexdigest()[:32]}.a"
     if not archive.exists():
         with tempfile.TemporaryDirectory(dir=kept) as name:
-            kernels = [source for source in sources if source.match("kernels/*.c")]
+            kernels = kernel_sources(".c") if build == HOST else kernel_sources(".c", ".S")
             _run([*compiler, "-c", *map(str, kernels)], cwd=name)
             objects = [f"{kernel.stem}.o" for kernel in kernels]
             tool = "ar" if build == HOST else "arm-none-eabi-ar"

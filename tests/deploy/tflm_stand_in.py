@@ -7,6 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from deploy.core.places import kernel_includes, kernel_sources
+
 ROOT = Path(__file__).resolve().parents[2]
 CORE = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"]
 
@@ -129,10 +131,9 @@ def build_library(folder: Path, generated: Path | None = None) -> Path:
 
 def _wrap(generated: Path, work: Path) -> None:
     """Our kernels and a model as one object, every name ``nb_x`` in it changed to ``own_x``."""
-    firmware = ROOT / "firmware"
-    includes = [f"-I{firmware / name}" for name in ("include", "kernels")] + [f"-I{generated}"]
+    includes = [*kernel_includes(), f"-I{generated}"]
     objects = []
-    for source in sorted([*(firmware / "kernels").glob("*.c"), *generated.glob("*.c")]):
+    for source in [*kernel_sources(".c", ".S"), *sorted(generated.glob("*.c"))]:
         objects.append(work / f"{source.stem}.o")
         options = ["-Os", "-std=c11", "-ffunction-sections", "-fdata-sections"]
         _run("gcc", "-c", *CORE, *options, *includes, source, "-o", objects[-1])

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from deploy.core.places import firmware_root
+from deploy.core.places import kernel_includes, kernel_sources
 
-KERNELS = firmware_root() / "firmware" / "kernels"
+SOURCES = kernel_sources(".c", ".S")
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no arm-none-eabi-gcc")
@@ -16,8 +16,19 @@ KERNELS = firmware_root() / "firmware" / "kernels"
 def test_kernels_compile_without_warnings(core, level, tmp_path):
     subprocess.run(
         ["arm-none-eabi-gcc", "-mthumb", f"-mcpu={core}", level, "-std=c11", "-Wall", "-Wextra",
-         "-Werror", "-pedantic", "-ffreestanding", f"-I{KERNELS.parent / 'include'}", "-c",
-         *map(str, sorted(KERNELS.glob("*.c")))],
+         "-Werror", "-pedantic", "-ffreestanding", *kernel_includes(), "-c",
+         *map(str, SOURCES)],
         check=True, cwd=tmp_path,
     )  # fmt: skip
-    assert len(list(tmp_path.glob("*.o"))) == len(list(KERNELS.glob("*.c")))
+    assert len(list(tmp_path.glob("*.o"))) == len(SOURCES)
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")
+@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m7"])
+def test_clang_takes_the_assembly(core, tmp_path):
+    for source in kernel_sources(".S"):
+        subprocess.run(
+            ["clang", "--target=arm-none-eabi", "-mthumb", f"-mcpu={core}", *kernel_includes(),
+             "-Werror", "-c", str(source), "-o", str(tmp_path / "out.o")],
+            check=True,
+        )  # fmt: skip

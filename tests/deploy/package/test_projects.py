@@ -69,7 +69,7 @@ def test_arduino_library_compiles_and_is_what_the_ide_installs(library, tmp_path
     objects.mkdir()
     _run(
         "arm-none-eabi-gcc", "-c", *CORE, *WARNINGS, "-Os", "-std=gnu11", f"-I{folder / 'src'}",
-        *sorted((folder / "src").glob("*.c")), cwd=objects,
+        *sorted((folder / "src").glob("*.[cS]")), cwd=objects,
     )  # fmt: skip
     for name in ("Classify", "Benchmark"):
         sketch = tmp_path / f"{name}.cpp"

@@ -3,18 +3,7 @@
 
 #include <string.h>
 
-#ifdef __thumb__
-/* On the stack the layer lies right behind the kernel's return address: reports of faults find it
- * there. The first instruction that reads memory reads the layer. */
-__attribute__((naked)) void nb_layer_run(const nb_layer *layer, uint32_t first, uint32_t last) {
-  (void)layer, (void)first, (void)last; /* in r0-r2 */
-  __asm__ volatile(
-      "ldr r3, [r0]\n"
-      "push {r0, lr}\n"
-      "blx r3\n"
-      "pop {r0, pc}\n");
-}
-#else
+#ifndef __thumb__ /* There it is nb_layer_run.S. */
 void nb_layer_run(const nb_layer *layer, uint32_t first, uint32_t last) {
   layer->kernel(layer, first, last);
 }

@@ -9,6 +9,7 @@
 #define NB_GEMM_S8_H
 
 #include "nb_dsp.h"
+#include "nb_layout.h"
 
 #ifdef NB_DSP
 
@@ -27,7 +28,7 @@ static inline nb_gemm_widen_function *nb_gemm_widen_of(const nb_requantization *
   return r->fast == NB_FAST_SINGLE ? nb_gemm_widen_256 : nb_gemm_widen;
 }
 
-/* Read by assembly; the order matters. */
+/* Read by assembly. */
 struct nb_gemm {
   const int32_t *channels;  /* r4: see nb_requantization */
   int8_t *output;           /* r6 */
@@ -38,6 +39,14 @@ struct nb_gemm {
   uint32_t words;           /* of 4 values; r14: passes through the loop */
   const void *weights;      /* r11 */
 };
+NB_FIELD(struct nb_gemm, channels, NB_GEMM_CHANNELS);
+NB_FIELD(struct nb_gemm, output, NB_GEMM_OUTPUT);
+NB_FIELD(struct nb_gemm, output_stride, NB_GEMM_OUTPUT_STRIDE);
+NB_FIELD(struct nb_gemm, zero_point, NB_GEMM_ZERO_POINT);
+NB_FIELD(struct nb_gemm, output_stride_3, NB_GEMM_OUTPUT_STRIDE_3);
+NB_FIELD(struct nb_gemm, wide, NB_GEMM_WIDE);
+NB_FIELD(struct nb_gemm, words, NB_GEMM_WORDS);
+NB_FIELD(struct nb_gemm, weights, NB_GEMM_WEIGHTS);
 
 static inline int32_t nb_gemm_zero_point(const nb_requantization *r) {
   return r->zero_point + (r->fast & NB_FAST_SINGLE ? NB_SINGLE_OFFSET : 0);
@@ -57,6 +66,9 @@ static inline void nb_gemm_prepare(struct nb_gemm *call, const void *weights,
   call->words = (depth + 1) / 4;
   call->weights = weights;
 }
+
+/* The loops over the channels of one pixel with int8 weights; `wide` holds it in pairs. */
+nb_gemm_function nb_gemm_1, nb_gemm_1_single;
 
 /* All output channels of one pixel in `row`, saturated to int8; `wide` has room for 2 * depth
  * rounded up to 4 bytes. `gemm` matters only to int16 weights. */

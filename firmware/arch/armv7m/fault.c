@@ -1,6 +1,7 @@
 /* HardFault: report the registers over the UART and halt. The host's side names the function
  * and the layer, from the addresses and the firmware's symbols. */
 #include "nb_cortex_m.h"
+#include "nb_fault.h"
 #include "nb_port.h"
 #include "nb_text.h"
 
@@ -8,11 +9,7 @@
 #define NB_SAVED_WORDS 8U  /* r4-r11 */
 #define NB_TRACE_WORDS 160U /* of the stack: more than the frames of a kernel, for its layer */
 
-#define NB_REPORT_BYTES 512
-#define NB_STRINGIFY(x) #x
-#define NB_STRING(x) NB_STRINGIFY(x)
-
-typedef struct { /* pushed by nb_hard_fault's assembly */
+typedef struct { /* pushed by nb_hard_fault */
     uint32_t saved[NB_SAVED_WORDS];
     uint32_t sp;
 } nb_fault;
@@ -36,7 +33,10 @@ static const char *nb_put_registers(const char *name, const volatile uint32_t *v
     return name;
 }
 
-__attribute__((noreturn, used)) static void nb_report_fault(const nb_fault *fault) {
+/* Called by nb_hard_fault alone. */
+__attribute__((noreturn)) void nb_report_fault(const nb_fault *fault);
+
+void nb_report_fault(const nb_fault *fault) {
     const char *name = "sp\0cfsr\0hfsr\0mmfar\0bfar\0" NB_SAVED_NAMES NB_FRAME_NAMES;
     const volatile uint32_t *frame = (const volatile uint32_t *)(uintptr_t)fault->sp;
     const uint32_t bottom = (uint32_t)(uintptr_t)nb_stack_bottom;
@@ -69,25 +69,4 @@ __attribute__((noreturn, used)) static void nb_report_fault(const nb_fault *faul
     for (;;) {
         __asm__ volatile("wfi");
     }
-}
-
-/* The report goes on below the fault's own frame where the stack has NB_REPORT_BYTES left. Where
- * it does not, the frame is lost or was never written, and the report takes the bottom of the
- * stack: at the top lie the return addresses that tell which layer it was. */
-__attribute__((naked)) void nb_hard_fault(void) {
-    __asm__ volatile(
-        "mov r1, sp                \n"
-        "ldr r3, =nb_stack_top     \n"
-        "ldr r2, =nb_stack_bottom  \n"
-        "add r2, r2, #" NB_STRING(NB_REPORT_BYTES) " \n"
-        "cmp r1, r2                \n"
-        "blo 1f                    \n"
-        "cmp r1, r3                \n"
-        "bls 2f                    \n"
-        "1: mov sp, r2             \n"
-        "2: push {r1}              \n"
-        "push {r4-r11}             \n"
-        "mov r0, sp                \n"
-        "b nb_report_fault         \n"
-        ".ltorg                    \n");
 }

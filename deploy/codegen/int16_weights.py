@@ -79,7 +79,7 @@ def _widened(layer: Layer) -> Layer:
 
 
 def _pairs(rows: np.ndarray, depth: int) -> np.ndarray:
-    """Rows [channels, depth rounded up to 4] in the order of nb_gemm_int16.c."""
+    """Rows [channels, depth rounded up to 4] in the order of nb_gemm_int16.S."""
     channels = len(rows)
     rest = depth % 4 if depth % 4 in (1, 2) else 0
     whole = rows.shape[1] - (4 if rest else 0)

@@ -83,7 +83,7 @@ typedef struct {
  * behind (or before) those that the kernel writes, and it writes nothing else. */
 
 /* Matrix product of four pixels; with _2 their depth leaves one or two modulo 4, _single is for
- * NB_FAST_SINGLE, a number is the depth but for that rest. Those of int16 weights (nb_gemm_int16.c)
+ * NB_FAST_SINGLE, a number is the depth but for that rest. Those of int16 weights (nb_gemm_int16.S)
  * go by the depth: the first 4, 8, 12 or 16 values, blocks of 16 where there are more; three at the
  * end count as four. They make one pixel as well. 0 for cores without DSP instructions. */
 struct nb_gemm;

@@ -137,7 +137,10 @@ def test_cmake_folder_builds_for_cortex_m4(library, tmp_path):
         f"add_compile_options({' '.join(CORE)})\nadd_subdirectory(Small_Net)\n"
         "add_library(demo OBJECT Small_Net/example.c)\n"
         "target_link_libraries(demo PRIVATE Small_Net)\n"
+        "add_executable(program main.c)\ntarget_link_libraries(program PRIVATE demo Small_Net)\n"
+        f"target_link_options(program PRIVATE {' '.join(CORE)} -nostartfiles --specs=nosys.specs)\n"
     )
+    (project / "main.c").write_text("int main(void) { return 0; }\n")
     toolchain = ROOT / "firmware" / "cmake" / "arm-none-eabi.cmake"
     _run("cmake", "-S", project, "-B", tmp_path / "b", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}")
     _run("cmake", "--build", tmp_path / "b")

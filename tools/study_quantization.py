@@ -108,7 +108,7 @@ def find_pair(folder: Path, names: tuple[str, str]) -> tuple[Network, Network]:
 
 
 def quantize(network: Network, dataset: Dataset, method: Method, cache: Path) -> ExportResult:
-    """The network as int8, as ``netbooster export`` makes it."""
+    """The network as int8, as ``netbooster quantize`` makes it."""
     trained = load_model(network.path)
     samples = network.recipe.quantization.calibration_samples
     scale, zero_point = input_quantization(trained.preprocess)

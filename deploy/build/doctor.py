@@ -93,9 +93,9 @@ def package_checks() -> list[Check]:
         remedy = "no wheel for this machine; comparisons with TFLM are skipped"
         tflm = Check(tflm.name, None, tflm.needed_for, remedy, required=False)
     return [
-        _package("torch", "train, contract, export"),
+        _package("torch", "train, quantize"),
         _package("torchvision", "data sets"),
-        _package("ai-edge-litert", "export, compile (flatbuffer schema)"),
+        _package("ai-edge-litert", "quantize, compile (flatbuffer schema)"),
         tflm,
     ]
 

@@ -12,20 +12,35 @@ from deploy.cli.console import error_console
 HELP = """From a folder of images to a verified neural network on a microcontroller.
 
 `netbooster run digits --target mps2-an386` does everything, from training to report.html.
-Each stage is also a command of its own and reads what the stage before it wrote into the run
-folder: train, contract, export, compile, build, emulate, report.
 """
 
 # Typer carries its own copy of click, or uses the installed one: ask it which.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 
-# In the order in which `--help` shows them.
-COMMANDS = (
-    "run", "train", "contract", "export", "compile", "build", "emulate", "verify", "report",
-    "table", "flash", "measure", "fit", "import", "inspect", "plan", "bench",
-    "export-arduino", "export-platformio", "export-zephyr", "export-cmake",
-    "models", "targets", "doctor",
-)  # fmt: skip
+# What `--help` shows, group by group.
+GROUPS = {
+    "The whole job": ("run", "table"),
+    "Stage by stage": (
+        "train", "contract", "quantize", "compile", "build", "emulate", "measure", "report",
+    ),
+    "A model of your own": ("fit", "bench", "verify", "package"),
+    "Boards": ("flash",),
+    "Look": ("inspect", "list", "doctor"),
+}  # fmt: skip
+COMMANDS = tuple(name for names in GROUPS.values() for name in names)
+
+# Words of earlier versions, and what is said today.
+RENAMED = {
+    "export": "quantize RUN",
+    "import": "quantize FILE",
+    "plan": "inspect FILE --memory",
+    "models": "list models",
+    "targets": "list targets",
+    "export-arduino": "package --format arduino",
+    "export-platformio": "package --format platformio",
+    "export-zephyr": "package --format zephyr",
+    "export-cmake": "package --format cmake",
+}
 
 app = typer.Typer(
     help=HELP,
@@ -34,9 +49,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _name in COMMANDS:
-    _module = import_module(f"deploy.cli.{_name.replace('-', '_')}_command")
-    app.command(_name, no_args_is_help=getattr(_module, "NO_ARGS_IS_HELP", False))(_module.command)
+for _group, _names in GROUPS.items():
+    for _name in _names:
+        _module = import_module(f"deploy.cli.{_name}_command")
+        app.command(
+            _name,
+            no_args_is_help=getattr(_module, "NO_ARGS_IS_HELP", False),
+            rich_help_panel=_group,
+        )(_module.command)
 
 
 def _print_version(value: bool) -> None:
@@ -64,7 +84,10 @@ def main(arguments: list[str] | None = None) -> int:
     from deploy.core.errors import DeployError
     from netbooster.common.errors import EchoedError, NetBoosterError
 
+    words = sys.argv[1:] if arguments is None else arguments
     try:
+        if words and words[0] in RENAMED:
+            raise DeployError(f"netbooster {words[0]} is called netbooster {RENAMED[words[0]]}")
         code = app(args=arguments, prog_name="netbooster", standalone_mode=False)
     except EchoedError:  # the writing process of a torchrun says it
         sys.exit(2)
@@ -81,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
         error_console.print("interrupted; the same command goes on from where it stopped")
         sys.exit(130)
     except BrokenPipeError:
-        # `netbooster models | head`: the reader has gone; stop quietly.
+        # `netbooster list models | head`: the reader has gone; stop quietly.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     # Without standalone mode a command's typer.Exit comes back as its value.

@@ -7,26 +7,27 @@ from typing import Annotated, Any
 import typer
 
 from deploy.cli.console import console, new_table, say
-from deploy.cli.inspect_command import read_bytes
-from deploy.core.files import write_atomic
-from deploy.run.context import DEFAULT_TARGET, TargetOption
-from deploy.run.planning import (
+from deploy.cli.options import (
+    DEFAULT_TARGET,
     InputMode,
     InputOption,
     KeepDeadOption,
-    Planning,
+    ModelFile,
     RamOption,
     ScheduleName,
     ScheduleOption,
+    TargetOption,
     WidenOption,
 )
+from deploy.core.files import read_bytes, write_atomic
+from deploy.run import Planning
 
 NO_ARGS_IS_HELP = True
 _FUNCTIONS = 25  # lines of the table; the JSON has all
 
 
 def command(
-    file: Annotated[Path, typer.Argument(metavar="FILE.tflite", help="Any int8 model.")],
+    file: ModelFile,
     target: TargetOption = DEFAULT_TARGET,
     input_mode: InputOption = InputMode.IMAGE,
     schedule: ScheduleOption = ScheduleName.AUTO,

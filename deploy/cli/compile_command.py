@@ -1,64 +1,25 @@
 """`netbooster compile`: a flatbuffer becomes C."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from deploy.cli.console import say
-from deploy.cli.inspect_command import read_bytes
-from deploy.core.stamps import Stamp
-from deploy.run.context import DEFAULT_TARGET, ModelOption, RunContext, TargetOption
-from deploy.run.planning import (
+from deploy import run
+from deploy.cli.console import console, say
+from deploy.cli.options import (
+    DEFAULT_TARGET,
     InputMode,
     InputOption,
     KeepDeadOption,
-    Planning,
     RamOption,
     ScheduleName,
     ScheduleOption,
+    TargetOption,
     WidenOption,
 )
 
 NO_ARGS_IS_HELP = True
-KB = 1000
-
-
-def stage(context: RunContext) -> None:
-    """Generate C from each model's flatbuffer."""
-    arguments = context.planning.arguments(context.target, in_run=True)
-    for paths in context.models:
-        context.need(paths.tflite, "export")
-        plan_json = paths.generated / "plan.json"
-        stamp = Stamp(
-            paths.folder, "compile", inputs=[paths.tflite], settings=arguments, outputs=[plan_json]
-        )
-        if not context.force and stamp.is_current():
-            say("compile", f"{paths.name}: up to date")
-            continue
-        stamp.clear()
-        compile_file(paths.tflite, paths.generated, paths.name, arguments)
-        stamp.write()
-
-
-def compile_file(tflite: Path, output: Path, name: str, arguments: dict[str, Any]) -> None:
-    """Generate C from one flatbuffer and say what it needs."""
-    from deploy.codegen import plan_model, write_model
-
-    compilation = plan_model(read_bytes(tflite), name=name, **arguments)
-    write_model(compilation, output)
-    plan = compilation.plan
-    say(
-        "compile",
-        f"{name}: {output} ({len(plan.layers)} layers, schedule {plan.schedule}, arena "
-        f"{plan.arena_bytes / KB:.1f} KB, weights {plan.weights_bytes / KB:.1f} KB)",
-    )
-    if compilation.removed_channels:
-        say(
-            "compile",
-            f"{name}: {compilation.removed_channels:,} channels whose value is known or that "
-            f"nothing reads are removed, and {compilation.removed_macs:,} MACs (--keep-dead)",
-        )
 
 
 def command(
@@ -69,7 +30,6 @@ def command(
         Path | None,
         typer.Option("--output", "-o", help="Folder for the C files of a single .tflite."),
     ] = None,
-    model: ModelOption = None,
     target: TargetOption = DEFAULT_TARGET,
     schedule: ScheduleOption = ScheduleName.AUTO,
     ram: RamOption = None,
@@ -79,18 +39,19 @@ def command(
 ) -> None:
     """Turn int8 flatbuffers into C: weights, memory plan, a table of layers.
 
-    The same input gives the same bytes. RUN/MODEL/generated builds with CMake alone.
+    The same input gives the same bytes. RUN/generated builds with CMake alone.
     """
-    from deploy.targets import load_target
-
-    planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
-    if source.is_dir():
-        context = RunContext.open(source, target=target, model=model)
-        context.planning = planning
-        stage(context)
-        say("compile", f"done; next: netbooster build {source}")
-        return
-    folder = output or source.with_name(f"{source.stem}-generated")
-    arguments = planning.arguments(load_target(target), in_run=False)
-    compile_file(source, folder, source.stem, arguments)
-    say("compile", f"done; next: netbooster build {folder} --target {target}")
+    compiled = run.compile(
+        source,
+        target=target,
+        output=output,
+        schedule=schedule,
+        input=input_mode,
+        ram=ram,
+        keep_dead=keep_dead,
+        widen_weights=widen_weights,
+        force=True,
+        console=console,
+    )
+    made = source if compiled.run else f"{compiled.generated} --target {target}"
+    say("compile", f"done; next: netbooster build {made}")

@@ -6,6 +6,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from deploy.run.telling import teller
+
 # Without a terminal (a pipe, CI) rich falls back to 80 columns and would cut names in tables.
 _PIPE_WIDTH = 160
 
@@ -15,10 +17,8 @@ console = Console(
 error_console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def say(stage: str, message: str) -> None:
-    """One line of progress, with the stage that speaks."""
-    console.print(f"[bold cyan]{stage:<9}[/]", end="")
-    console.print(message, markup=False)
+say = teller(console)
+"""One line of progress, with the stage that speaks."""
 
 
 def new_table(title: str, *columns: str, wrap: str) -> Table:

@@ -38,4 +38,4 @@ def command(run: RunFolder) -> None:
     """
     context = RunContext.open(run)
     stage(context)
-    say("contract", f"done; next: netbooster export {run}")
+    say("contract", f"done; next: netbooster quantize {run}")

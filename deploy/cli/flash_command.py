@@ -6,40 +6,21 @@ from typing import Annotated
 import typer
 
 from deploy.cli.console import say
-from deploy.core.errors import DeployError
-from deploy.run.context import DEFAULT_TARGET, MODELS, ModelPaths, TargetOption
-from deploy.run.engine import Engine, EngineOption
+from deploy.cli.options import DEFAULT_TARGET, EngineOption, TargetOption
+from deploy.run.building import firmware_file
 
 NO_ARGS_IS_HELP = True
 
 
-def firmware_of(source: Path, target: str, model: str, engine: str = "nb") -> Path:
-    """The .elf itself, or the one in a run folder.
-
-    Raises:
-        DeployError: there is none; names the command that makes it.
-    """
-    if source.is_file():
-        return source
-    if model not in MODELS:
-        raise DeployError(f"unknown model '{model}'; choose one of: {', '.join(MODELS)}")
-    elf = ModelPaths(source / model, Engine(engine).check().name).firmware(target)
-    if not elf.is_file():
-        raise DeployError(
-            f"{elf} is missing; make it with: netbooster build {source} --target {target}"
-            + ("" if engine == "nb" else f" --engine {engine} --tflm-dir DIR")
-        )
-    return elf
-
-
 def command(
     source: Annotated[
-        Path, typer.Argument(metavar="RUN|FIRMWARE.elf", help="Run folder, or one firmware.")
+        Path,
+        typer.Argument(
+            metavar="RUN|FIRMWARE.elf",
+            help="Run folder (of a comparison, its selected run), or one firmware.",
+        ),
     ],
     target: TargetOption = DEFAULT_TARGET,
-    model: Annotated[
-        str, typer.Option("--model", "-m", help="Which of the run: vanilla or boosted.")
-    ] = "boosted",
     tool: Annotated[
         str | None,
         typer.Option(
@@ -64,7 +45,7 @@ def command(
     from deploy.targets import load_target
 
     board = load_target(target)
-    elf = firmware_of(source, board.name, model, engine)
+    elf = firmware_file(source, board, engine)
     if dry_run:
         plan = plan_flash(board, elf, elf.parent, tool=tool, port=port, volume=volume, dry=True)
         typer.echo(str(plan))

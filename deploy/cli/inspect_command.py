@@ -1,4 +1,4 @@
-"""`netbooster inspect`: what is in a .tflite file."""
+"""`netbooster inspect`: what is in a .tflite file, and what memory it takes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deploy.cli.console import console, new_table, say
+from deploy.cli.options import (
+    DEFAULT_TARGET,
+    InputMode,
+    InputOption,
+    KeepDeadOption,
+    RamOption,
+    ScheduleName,
+    ScheduleOption,
+    TargetOption,
+    WidenOption,
+)
 from deploy.core.errors import DeployError
+from deploy.core.files import read_bytes, write_atomic
+from deploy.run import Planning
 
 if TYPE_CHECKING:
     from deploy.evidence.inspection import Inspection
@@ -14,25 +27,39 @@ if TYPE_CHECKING:
 NO_ARGS_IS_HELP = True
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's bytes; DeployError where it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DeployError(f"cannot read {path}: {error.strerror or error}") from error
-
-
 def command(
     file: Annotated[Path, typer.Argument(metavar="FILE.tflite", help="Any TFLite model.")],
+    memory: Annotated[
+        bool,
+        typer.Option("--memory", help="The memory plan instead, buffer by buffer; int8 models."),
+    ] = False,
     svg: Annotated[
-        Path | None, typer.Option("--svg", help="Draw the graph into this SVG file.")
+        Path | None,
+        typer.Option(
+            "--svg", help="The picture: the graph; with --memory the plan (default FILE-plan.svg)."
+        ),
     ] = None,
+    target: TargetOption = DEFAULT_TARGET,
+    schedule: ScheduleOption = ScheduleName.AUTO,
+    ram: RamOption = None,
+    input_mode: InputOption = InputMode.IMAGE,
+    keep_dead: KeepDeadOption = None,
+    widen_weights: WidenOption = False,
 ) -> None:
     """Print operators, shapes, scales, MACs, bytes, and memory under each schedule.
 
     Works on any .tflite, float ones too; says in one line why the compiler would refuse a model.
+    With `--memory`: what lies where and when, as a table and a picture, time to the right and
+    addresses upwards; those sizes are exact, the compiled firmware takes and reports the same.
     """
-    from deploy.core.files import write_atomic
+    planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
+    if memory:
+        from deploy.cli.memory_tables import print_memory
+
+        print_memory(file, svg or file.with_name(f"{file.stem}-plan.svg"), target, planning)
+        return
+    if planning != Planning() or target != DEFAULT_TARGET:
+        raise DeployError("--target and the options of the plan go with --memory")
     from deploy.evidence.inspection import inspect_model, render_svg
 
     found = inspect_model(read_bytes(file), file.name)

@@ -7,16 +7,20 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli import (
-    build_command,
-    compile_command,
-    contract_command,
-    emulate_command,
-    export_command,
-    report_command,
-    train_command,
+from deploy import run as stages
+from deploy.cli import contract_command, emulate_command, train_command
+from deploy.cli.console import console, say
+from deploy.cli.options import (
+    DEFAULT_TARGET,
+    InputMode,
+    InputOption,
+    KeepDeadOption,
+    RamOption,
+    ScheduleName,
+    ScheduleOption,
+    TargetOption,
+    WidenOption,
 )
-from deploy.cli.console import say
 from deploy.cli.recipe_options import (
     DataOption,
     RecipeArgument,
@@ -25,16 +29,8 @@ from deploy.cli.recipe_options import (
     change_recipe,
 )
 from deploy.core.errors import DeployError
-from deploy.run.context import DEFAULT_TARGET, RunContext, TargetOption
-from deploy.run.planning import (
-    InputMode,
-    InputOption,
-    KeepDeadOption,
-    Planning,
-    RamOption,
-    ScheduleName,
-    ScheduleOption,
-)
+from deploy.run import Planning
+from deploy.run.context import RunContext
 
 NO_ARGS_IS_HELP = True
 
@@ -45,7 +41,7 @@ class Stage(StrEnum):
     DATA = "data"
     TRAIN = "train"
     CONTRACT = "contract"
-    EXPORT = "export"
+    QUANTIZE = "quantize"
     COMPILE = "compile"
     BUILD = "build"
     EMULATE = "emulate"
@@ -72,15 +68,42 @@ def _emulate_stage(context: RunContext) -> None:
     )
 
 
+def _quantize_stage(context: RunContext) -> None:
+    stages.quantize(context.folder, device=context.device, force=context.force, console=console)
+
+
+def _compile_stage(context: RunContext) -> None:
+    planning = context.planning
+    stages.compile(
+        context.folder,
+        target=context.target_name,
+        schedule=planning.schedule,
+        input=planning.input,
+        ram=planning.ram,
+        keep_dead=planning.keep_dead,
+        widen_weights=planning.widen_weights,
+        force=context.force,
+        console=console,
+    )
+
+
+def _build_stage(context: RunContext) -> None:
+    stages.build(context.folder, target=context.target_name, force=context.force, console=console)
+
+
+def _report_stage(context: RunContext) -> None:
+    stages.report(context.folder, target=context.target_name, console=console)
+
+
 STAGES: dict[Stage, Callable[[RunContext], None]] = {
     Stage.DATA: _data_stage,
     Stage.TRAIN: train_command.stage,
     Stage.CONTRACT: contract_command.stage,
-    Stage.EXPORT: export_command.stage,
-    Stage.COMPILE: compile_command.stage,
-    Stage.BUILD: build_command.stage,
+    Stage.QUANTIZE: _quantize_stage,
+    Stage.COMPILE: _compile_stage,
+    Stage.BUILD: _build_stage,
     Stage.EMULATE: _emulate_stage,
-    Stage.REPORT: report_command.stage,
+    Stage.REPORT: _report_stage,
 }
 
 
@@ -102,11 +125,12 @@ def command(
     ram: RamOption = None,
     input_mode: InputOption = InputMode.IMAGE,
     keep_dead: KeepDeadOption = None,
+    widen_weights: WidenOption = False,
 ) -> None:
     """Train, contract, quantize, compile, emulate and report, with one command.
 
     Stages whose inputs have not changed since they were done are skipped; after a kill the same
-    command goes on from where it stopped. `--from export` repeats export and all after it.
+    command goes on from where it stopped. `--from quantize` repeats quantize and all after it.
     `--from train` throws the trained networks of this run away and trains anew.
     """
     from deploy.build.doctor import require_tools
@@ -116,7 +140,7 @@ def command(
     context = train_command.open_new(changed, output)
     context.device = device
     context.target_name = target
-    context.planning = Planning(schedule, input_mode, ram, keep_dead)
+    context.planning = Planning(schedule, input_mode, ram, keep_dead, widen_weights)
     require_tools(context.target)  # told now rather than after minutes of training
     order = list(STAGES)
     first = order.index(start) if start else 0

@@ -1,4 +1,4 @@
-"""Writing artifacts so that a kill never leaves a half-written one."""
+"""Reading a file or saying why not; writing so that a kill never leaves half of one."""
 
 import os
 import tempfile
@@ -29,3 +29,15 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         if temporary and os.path.exists(temporary):
             os.unlink(temporary)
         raise DeployError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        DeployError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DeployError(f"cannot read {path}: {error.strerror or error}") from error

@@ -132,7 +132,7 @@ def plan_flash(
             installed (says how to install them), or there is no such drive.
     """
     if target.flash_tool is None:
-        raise DeployError(f"target {target.name} is no board; see `netbooster targets`")
+        raise DeployError(f"target {target.name} is no board; see `netbooster list targets`")
     data = target.flash_tool
     if tool is not None and tool not in data.tools:
         raise DeployError(f"{target.name} cannot be flashed with {tool}; use {_either(data.tools)}")

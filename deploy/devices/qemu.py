@@ -124,7 +124,7 @@ class QemuSession(Session):
     ) -> None:
         if target.emulator is None or target.emulator.qemu_machine is None:
             raise DeployError(
-                f"target {target.name} has no emulator of QEMU's; see `netbooster targets`"
+                f"target {target.name} has no emulator of QEMU's; see `netbooster list targets`"
             )
         super().__init__(target, elf, max_instructions)
         self._machine = target.emulator.qemu_machine

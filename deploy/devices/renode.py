@@ -145,7 +145,7 @@ class RenodeSession(Session):
     ) -> None:
         if target.emulator is None or target.emulator.renode is None:
             raise DeployError(
-                f"target {target.name} has no script for Renode; see `netbooster targets`"
+                f"target {target.name} has no script for Renode; see `netbooster list targets`"
             )
         super().__init__(target, elf, max_instructions)
         self._script = firmware_root() / "firmware" / "renode" / f"{target.emulator.renode}.resc"

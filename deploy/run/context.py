@@ -24,7 +24,7 @@ RunFolder = Annotated[
 ]
 TargetOption = Annotated[
     str,
-    typer.Option("--target", "-t", help="Board or emulated machine; see `netbooster targets`."),
+    typer.Option("--target", "-t", help="Board or machine; see `netbooster list targets`."),
 ]
 ModelOption = Annotated[
     str | None,

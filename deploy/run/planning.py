@@ -1,10 +1,10 @@
-"""What `compile`, `plan`, `bench` and `run` share: schedule, RAM, input."""
+"""How a model is planned: schedule, RAM, input, dead channels, int16 weights."""
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from deploy.core.errors import DeployError
 
 if TYPE_CHECKING:
     from deploy.targets import Target
@@ -37,17 +37,46 @@ class InputMode(StrEnum):
 
 @dataclass(frozen=True)
 class Planning:
-    """What the options say.
+    """What a caller asks for.
 
-    ``keep_dead`` is None where nobody said: runs keep dead channels, because they compare budgets;
-    single models lose them.
+    Attributes:
+        schedule: layers: each layer whole; fused: blocks a few rows at a time; rows: also the
+            network's beginning; auto: the least memory that costs next to no time.
+        input: image: the whole input lies in RAM; rows: it is pushed row by row.
+        ram: bytes for everything, stack included: the fastest plan that fits. None: what the
+            target has, of which as little is taken as costs next to no time.
+        keep_dead: keep channels whose value is known, or that nothing reads. None: runs keep
+            them, because they compare budgets; single models lose them.
+        widen_weights: store weights as int16 where flash has room.
     """
 
     schedule: ScheduleName = ScheduleName.AUTO
-    input_mode: InputMode = InputMode.IMAGE
+    input: InputMode = InputMode.IMAGE
     ram: int | None = None
     keep_dead: bool | None = None
     widen_weights: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        schedule: str = "auto",
+        input: str = "image",
+        ram: int | None = None,
+        keep_dead: bool | None = None,
+        widen_weights: bool = False,
+    ) -> "Planning":
+        """The same from plain words.
+
+        Raises:
+            DeployError: an unknown schedule or input.
+        """
+        for what, word, known in (
+            ("schedule", schedule, ScheduleName),
+            ("input", input, InputMode),
+        ):
+            if word not in list(known):
+                raise DeployError(f"unknown {what} '{word}'; choose one of {', '.join(known)}")
+        return cls(ScheduleName(schedule), InputMode(input), ram, keep_dead, widen_weights)
 
     def arguments(self, target: "Target", *, in_run: bool) -> dict[str, Any]:
         """Keyword arguments of :func:`deploy.codegen.compile_model` for a target's RAM.
@@ -61,7 +90,7 @@ class Planning:
         limit = arena_limit(target, self.ram)
         return {
             "schedule": self.schedule.internal,
-            "input_mode": self.input_mode.value,
+            "input_mode": self.input.value,
             "ram": None if self.ram is None else limit,
             "limit": limit,
             "keep_dead": in_run if self.keep_dead is None else self.keep_dead,
@@ -75,56 +104,9 @@ def constants_limit(target: "Target") -> int:
     Raises:
         DeployError: the target has no flash, or its core no DSP instructions.
     """
-    from deploy.core.errors import DeployError
-
     if target.flash is None or target.core not in DSP_CORES:
         raise DeployError(
             f"int16 weights gain nothing on {target.name} ({target.core}): they are for "
             f"{', '.join(DSP_CORES)}; leave --widen-weights out"
         )
     return target.flash.length - PROGRAM_BYTES
-
-
-ScheduleOption = Annotated[
-    ScheduleName,
-    typer.Option(
-        "--schedule",
-        help="layers: each layer whole; fused: blocks a few rows at a time; rows: also the "
-        "network's beginning; auto: the least memory that costs next to no time.",
-    ),
-]
-RamOption = Annotated[
-    int | None,
-    typer.Option(
-        "--ram",
-        metavar="BYTES",
-        min=1,
-        help="RAM for everything, stack included: takes the fastest plan that fits. Default: what "
-        "the target has, of which as little is taken as costs next to no time.",
-    ),
-]
-InputOption = Annotated[
-    InputMode,
-    typer.Option(
-        "--input",
-        help="image: the whole input lies in RAM; rows: nb_push_row gets it row by row, as from a "
-        "camera.",
-    ),
-]
-WidenOption = Annotated[
-    bool,
-    typer.Option(
-        "--widen-weights",
-        help="Store weights as int16 where flash has room, in the layers that gain most first: "
-        "fewer instructions, the same output bytes.",
-    ),
-]
-KeepDeadOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--keep-dead/--remove-dead",
-        help="Channels whose value is known at compile time, or that nothing reads: keep them, or "
-        "remove them (no output byte changes). Default: kept in runs, whose budgets are compared; "
-        "removed from single models.",
-    ),
-]

@@ -1,211 +1,208 @@
-"""From a trained network to an int8 flatbuffer: which methods, in which order, until which drop."""
+"""The stage that quantizes: of a run, or of a network from elsewhere."""
 
-import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from deploy.cli.console import say
 from deploy.core.errors import DeployError
-from deploy.core.stamps import hash_file
-from deploy.run.context import ModelPaths, RunContext
+from deploy.core.files import read_bytes, write_atomic
+from deploy.core.stamps import Stamp, hash_file
+from deploy.run.folder import Run, need, runs_in
+from deploy.run.ladder import METHODS, ROADS, Settings, choose
+from deploy.run.own_network import quantize_file
+from deploy.run.results import Quantized
+from deploy.run.telling import Say, teller
 
 if TYPE_CHECKING:
-    from deploy.quantize import ExportResult
-    from deploy.run.model_io import TrainedModel
-
-ROADS = ("writer", "onnx2tf")
-METHODS = ("post-training", "equalized", "quantization-aware")  # in order of cost
+    import numpy as np
+    from rich.console import Console
 
 
-@dataclass(frozen=True)
-class Settings:
-    """One way to quantize; ``calibration`` and ``samples`` set the ranges.
+def quantize(
+    source: str | Path,
+    *,
+    method: str | None = None,
+    ranges: str | None = None,
+    samples: int | None = None,
+    max_drop: float | None = None,
+    via: str | None = None,
+    allow_moves: bool = False,
+    images: "str | Path | np.ndarray | None" = None,
+    weights: str | Path | None = None,
+    input_scale: float = 1 / 128,
+    input_zero_point: int = 0,
+    output: str | Path | None = None,
+    device: str = "cpu",
+    force: bool = False,
+    console: "Console | None" = None,
+) -> Quantized:
+    """Write an int8 .tflite: int8 in and out, per-channel weights, TFLM operators only.
 
-    Operators that only move data are refused without ``allow_moves``.
-    """
+    Args:
+        source: a run or comparison (all its runs), ``FILE.onnx``, or ``FILE.py:NAME``: an
+            ``nn.Module``, or a class or function that makes one without arguments.
+        method: post-training, equalized, or (of a run) quantization-aware. Default: the recipe's.
+        ranges: how the ranges of the activations are set: min-max, percentile, entropy or mse.
+        samples: training images that set them. Default: the recipe's.
+        max_drop: points of validation accuracy that int8 may lose; methods are tried in order of
+            cost until one loses no more. Default: the recipe's.
+        via: writer (ours), or onnx2tf (ONNX and TensorFlow, extra ``[onnx]``).
+        allow_moves: accept operators that only move data (PAD, RESHAPE and the like).
+        images: of a network from elsewhere: preprocessed training images, float32 [N, C, H, W],
+            as an array or a .npy file; or a folder of pictures of the network's size.
+        weights: state dictionary for ``FILE.py:NAME``.
+        input_scale, input_zero_point: of the int8 input of a network from elsewhere.
+        output: the .tflite of a network from elsewhere. Default: beside the file.
+        device: where quantization-aware fine-tuning runs.
+        force: also where it is up to date.
+        console: where progress is shown; None is silent.
 
-    method: str
-    calibration: str
-    samples: int
-    via: str = "writer"
-    allow_moves: bool = False
-
-    @property
-    def label(self) -> str:
-        """How it is called in messages."""
-        road = "" if self.via == "writer" else f", via {self.via}"
-        return f"{self.method}, {self.calibration}{road}"
-
-
-@dataclass(frozen=True)
-class Quantized:
-    """What :func:`quantize` made; ``network`` is the float network that was trained.
-
-    ``result`` is None where another road than our own writer was taken.
-    """
-
-    flatbuffer: bytes
-    result: "ExportResult | None"
-    network: "TrainedModel"
-    settings: Settings
-    hashes: dict[str, str]
-    tried: tuple[dict[str, Any], ...] = ()
-
-
-def ladder(first: Settings, max_drop: float | None) -> list[Settings]:
-    """What to try, cheapest first; without a budget only what was asked for."""
-    if max_drop is None:
-        return [first]
-    steps = []
-    for method in METHODS[METHODS.index(first.method) :]:
-        # Trained scales follow min-max; the others may gain from clipping.
-        others = [] if method == METHODS[-1] else ["mse"]
-        for calibration in dict.fromkeys([first.calibration, *others]):
-            steps.append(replace(first, method=method, calibration=calibration))
-    return steps
-
-
-def choose(context: RunContext, paths: ModelPaths, first: Settings, max_drop: float | None) -> (
-    Quantized
-):  # fmt: skip
-    """Quantize, by the first method of the ladder whose validation accuracy drops little enough.
+    Returns:
+        What was made; of a comparison, that of the selected run.
 
     Raises:
-        DeployError: none does; names the best.
+        DeployError: one line that names the layer, the images or the option, and the remedy.
+        NetBoosterError: the run's data or network cannot be read.
     """
-    tried: list[dict[str, Any]] = []
-    for settings in ladder(first, max_drop):
-        quantized = quantize(context, paths, settings)
-        if max_drop is None:
-            return quantized
-        before, after = _accuracies(context, quantized, paths.name)
-        drop = 100 * (before - after)
-        tried.append(asdict(settings) | {"val_accuracy": after, "drop_points": drop})
-        say(
-            "export",
-            f"{paths.name}: {settings.label}: {after:.2%} on the validation set, "
-            f"{drop:+.2f} points lost of {before:.2%}",
-        )
-        if drop <= max_drop:
-            return Quantized(
-                quantized.flatbuffer,
-                quantized.result,
-                quantized.network,
-                settings,
-                quantized.hashes,
-                tuple(tried),
-            )
-    best = min(tried, key=lambda entry: float(entry["drop_points"]))
-    raise DeployError(
-        f"{paths.name}: no method keeps the drop within {max_drop:g} points; the best, "
-        f"{best['method']} with {best['calibration']}, loses {best['drop_points']:.2f}: allow that "
-        "with --max-drop, or fine-tune longer (quantization.fine_tuning.steps)"
-    )
-
-
-def quantize(context: RunContext, paths: ModelPaths, settings: Settings) -> Quantized:
-    """Quantize a run's network in one way; repeatable to the byte."""
-    import json
-
-    from deploy.quantize import export
-    from deploy.run.model_io import calibration_images, fine_tuned, input_quantization, load_model
-
-    trained = load_model(paths.contracted)
-    scale, zero_point = input_quantization(trained.preprocess)
-    hashes = {
-        "recipe": hash_file(context.folder / "recipe.toml"),
-        "checkpoint": hash_file(paths.contracted),
-        "data": context.dataset.fingerprint(),
-    }
-    images = calibration_images(context.dataset, settings.samples)
-    if len(images) < settings.samples:
-        say(
-            "export",
-            f"{paths.name}: only {len(images)} training images, not {settings.samples}, set ranges",
-        )
-    metadata = {
-        "netbooster.labels": json.dumps(trained.labels),
-        "netbooster.preprocess": json.dumps(trained.preprocess.to_dict(), sort_keys=True),
-        "netbooster.checkpoint_sha256": hashes["checkpoint"],
-        "netbooster.data_fingerprint": hashes["data"],
-    }
-    if settings.via == "onnx2tf":
-        from deploy.quantize.via_onnx import convert_onnx, torch_to_onnx
-
-        flatbuffer = convert_onnx(
-            torch_to_onnx(trained.module, images.shape[1:]),
+    say = teller(console)
+    for what, word, known in (("method", method, METHODS), ("road", via, ROADS)):
+        if word is not None and word not in known:
+            raise DeployError(f"unknown {what} '{word}'; choose one of {', '.join(known)}")
+    folder = Path(source)
+    if folder.is_file() or not folder.exists():
+        if samples is not None or max_drop is not None:
+            raise DeployError("--samples and --max-drop need a run, which has labelled images")
+        return quantize_file(
+            str(source),
             images,
-            name=paths.name,
-            log=paths.folder / "onnx2tf.log",
-            input_range=(scale * (-128 - zero_point), scale * (127 - zero_point)),
-            allow_moves=settings.allow_moves,
-            metadata=metadata,
+            method=method or METHODS[0],
+            ranges=ranges or "min-max",
+            via=via,
+            allow_moves=allow_moves,
+            weights=None if weights is None else Path(weights),
+            input_scale=input_scale,
+            input_zero_point=input_zero_point,
+            output=None if output is None else Path(output),
+            say=say,
         )
-        return Quantized(flatbuffer, None, trained, settings, hashes)
-    module, activations = trained.module, None
-    if settings.method == "quantization-aware":
-        module, activations = fine_tuned(
-            paths.folder / "finetuned.pt",
-            load_model(paths.contracted).module,
-            context.dataset,
-            context.recipe,
-            settings.samples,
-            context.device,
+    if any(option is not None for option in (images, weights, output)):
+        raise DeployError(
+            "--images, --weights and --output are for a network from elsewhere; a run has its own"
         )
-    result = export(
-        module,
-        images,
-        input_scale=scale,
-        input_zero_point=zero_point,
-        calibration_method=settings.calibration,
-        equalization=settings.method == "equalized",
-        bias_correction=settings.method == "equalized",
-        activations=activations,
-        allow_moves=settings.allow_moves,
-        metadata=metadata,
+    runs = runs_in(folder)
+    for run in runs:
+        recipe = run.recipe.quantization
+        first = Settings(
+            method or recipe.method,
+            ranges or recipe.calibration,
+            samples or recipe.calibration_samples,
+            via or ROADS[0],
+            allow_moves,
+        )
+        budget = recipe.max_drop if max_drop is None else max_drop
+        _check_road(first, budget)
+        need(run.contracted, f"train {run.recipe_file} --output {folder}")
+        _quantize_run(run, first, budget, device, force, say)
+    return read_quantized(runs[-1])
+
+
+def read_quantized(run: Run) -> Quantized:
+    """A run's flatbuffer as it was made.
+
+    Raises:
+        DeployError: there is none, or what was written down about it is damaged.
+    """
+    for path in (run.tflite, run.model_json):
+        need(path, f"quantize {run.folder}")
+    try:
+        card = json.loads(read_bytes(run.model_json))["quantization"]
+        return Quantized(
+            tflite=run.tflite,
+            name=run.name,
+            sha256=hash_file(run.tflite),
+            bytes=run.tflite.stat().st_size,
+            method=str(card["method"]),
+            ranges=str(card["calibration"]),
+            samples=int(card["calibration_samples"]),
+            via=str(card["via"]),
+            warnings=tuple(card.get("warnings", ())),
+            run=run.folder,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise DeployError(
+            f"{run.model_json} is damaged; run `netbooster quantize` again"
+        ) from error
+
+
+def _check_road(first: Settings, budget: float | None) -> None:
+    plain = budget is None and (first.method, first.ranges) == (METHODS[0], "min-max")
+    if first.via != ROADS[0] and not plain:
+        # TensorFlow's converter quantizes in one way only: after training, from min and max.
+        raise DeployError(
+            f"--via {first.via} only knows post-training quantization with min-max ranges; "
+            "leave --via out, or set neither method, ranges nor max_drop"
+        )
+
+
+def _quantize_run(
+    run: Run, first: Settings, max_drop: float | None, device: str, force: bool, say: Say
+) -> None:
+    stamp = Stamp(
+        run.folder,
+        "quantize",
+        inputs=[run.contracted],
+        settings={
+            "quantization": run.recipe.quantization.model_dump(),
+            "first": asdict(first),
+            "max_drop": max_drop,
+            "data": run.dataset.fingerprint(),
+        },
+        outputs=[run.tflite, run.model_json],
     )
-    return Quantized(result.flatbuffer, result, trained, settings, hashes)
+    if not force and stamp.is_current():
+        say("quantize", f"{run.name}: up to date")
+        return
+    stamp.clear()
+    _write(run, first, max_drop, device, say)
+    stamp.write()
 
 
-def _accuracies(context: RunContext, quantized: Quantized, name: str) -> tuple[float, float]:
-    """Validation accuracy of the float network and of the generated C."""
-    from deploy.build.host_model import HostModel, build_host
-    from deploy.codegen import compile_model
+def _write(run: Run, first: Settings, max_drop: float | None, device: str, say: Say) -> None:
+    from deploy.run.model_io import input_quantization
 
-    with tempfile.TemporaryDirectory(prefix="nb_quantize_") as folder:
-        compile_model(quantized.flatbuffer, Path(folder), name=name)
-        host = HostModel(build_host(Path(folder), Path(folder) / "model.so"))
-    run = float_model(quantized.network)
-    right = np.zeros(2, np.int64)
-    count = 0
-    for images, codes, labels in validation(context):
-        for road, logits in enumerate((run(images), host.invoke(codes).reshape(len(codes), -1))):
-            right[road] += int((logits.argmax(axis=1) == labels).sum())
-        count += len(labels)
-    if not count:
-        raise DeployError(f"{name}: the validation set is empty; --max-drop needs one")
-    return float(right[0] / count), float(right[1] / count)
-
-
-def validation(
-    context: RunContext, limit: int | None = None
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """(normalized float32 [N, C, H, W], int8 [N, H, W, C], labels [N]) of the validation set."""
-    from deploy.run.model_io import validation_batches
-
-    return validation_batches(context.dataset, limit)
-
-
-def float_model(network: "TrainedModel") -> Any:
-    """A function from normalized images to logits, both numpy."""
-    import torch
-
-    def run(images: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
-            return np.asarray(network.module(torch.from_numpy(images)).numpy())
-
-    return run
+    made = choose(run, first, max_drop, device=device, say=say)
+    trained, settings = made.network, made.settings
+    warnings = made.result.warnings if made.result else ()
+    for warning in warnings:
+        say("quantize", f"{run.name}: warning: {warning}")
+    scale, zero_point = input_quantization(trained.preprocess)
+    write_atomic(run.tflite, made.flatbuffer)
+    model = {
+        "format": 1,
+        "name": run.name,
+        "network": trained.network,
+        "labels": trained.labels,
+        "preprocess": trained.preprocess.to_dict(),
+        "input": {"scale": scale, "zero_point": zero_point},
+        "accuracy": {
+            "float_val": trained.accuracy.get("val"),
+            "float_test": trained.accuracy.get("test"),
+        },
+        "quantization": {
+            "method": settings.method,
+            "calibration": settings.ranges,
+            "calibration_samples": settings.samples,
+            "via": settings.via,
+            "allow_moves": settings.allow_moves,
+            "max_drop": max_drop,
+            "tried": list(made.tried),
+            "warnings": list(warnings),
+        },
+        "hashes": made.hashes | {"tflite": hash_file(run.tflite)},
+    }
+    write_atomic(run.model_json, json.dumps(model, indent=1) + "\n")
+    say(
+        "quantize",
+        f"{run.name}: {run.tflite} ({len(made.flatbuffer):,} bytes, int8, {settings.label})",
+    )

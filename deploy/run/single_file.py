@@ -1,55 +1,19 @@
-"""What `build` and `emulate` do with a single .tflite file, without a run folder."""
+"""What `emulate` does with a single .tflite file, without a run folder."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deploy.cli.console import say
-from deploy.cli.inspect_command import read_bytes
+from deploy.cli.console import console, say
 from deploy.core.errors import DeployError
+from deploy.core.files import read_bytes
+from deploy.run.building import build
 from deploy.run.engine import Engine
-from deploy.run.planning import Planning
 
 if TYPE_CHECKING:
-    from deploy.build.firmware import Sizes
     from deploy.devices import EmulationResult
     from deploy.targets import Target
-
-
-def build_file(
-    tflite: Path, target: "Target", output: Path | None, engine: Engine
-) -> tuple[Path, "Sizes"]:
-    """Compile for the target's RAM and build, or link the interpreter with the file as it is."""
-    from deploy.build.firmware import build_firmware
-
-    engine.check()
-    elf = output or tflite.with_name(f"{tflite.stem}-{target.name}{_suffix(engine)}.elf")
-    folder = tflite.with_name(f"{tflite.stem}-{target.name}{_suffix(engine)}-generated")
-    data = read_bytes(tflite)
-    if engine.name == "tflm":
-        from deploy.build.engine_tflm import build_tflm, find_library
-        from deploy.devices.arena import arena_used
-
-        library = find_library(engine.tflm_dir, target)
-        arena = arena_used(data, tflite.stem, target, library, folder)
-        result = build_tflm(data, tflite.stem, target, library, folder, elf, arena=arena)
-    else:
-        from deploy.cli.compile_command import compile_file
-
-        compile_file(tflite, folder, tflite.stem, Planning().arguments(target, in_run=False))
-        result = build_firmware(folder, target, elf)
-    sizes = result.sizes
-    say(
-        "build",
-        f"{elf}: code {sizes.code:,}, tables {sizes.tables:,}, weights {sizes.weights:,} bytes "
-        f"of flash; arena {sizes.arena:,} of {sizes.ram_static:,} bytes of static RAM",
-    )
-    return elf, sizes
-
-
-def _suffix(engine: Engine) -> str:
-    return "" if engine.name == "nb" else f"-{engine.name}"
 
 
 def emulate_file(
@@ -69,8 +33,17 @@ def emulate_file(
     from deploy.devices import run_images
 
     inputs = _random_images(read_bytes(tflite), tflite.stem, images)
-    elf, sizes = build_file(tflite, target, None, engine)
-    result = run_images(target, elf, inputs, emulator=emulator, max_instructions=max_instructions)
+    firmware = build(
+        tflite,
+        target=target.reference,
+        engine=engine.name,
+        tflm_dir=engine.tflm_dir,
+        console=console,
+    )
+    sizes = firmware.sizes
+    result = run_images(
+        target, firmware.elf, inputs, emulator=emulator, max_instructions=max_instructions
+    )
     reason = _compare(tflite, inputs, result)
     cycles = result.cycles_estimated
     ram, flash = sizes.ram_static + result.stack_high_water, sizes.flash_total

@@ -169,6 +169,11 @@ class Target(_Table):
         return not self.is_bare_metal or bool(self.emulators)
 
     @property
+    def reference(self) -> str:
+        """What :func:`load_target` takes to find it again: its name, or the path of its file."""
+        return self.name if self.file.parent == FOLDER else str(self.file)
+
+    @property
     def ram_bytes(self) -> int:
         """All RAM that the firmware may use."""
         return sum(memory.length for memory in (self.ram, self.fast_ram) if memory)

@@ -105,7 +105,7 @@ def _refuse_float(graph: Graph) -> None:
         )
     raise DeployError(
         f"{graph.name}: a float model ({len(floats)} of {len(activations)} activations are "
-        "float32), only int8 runs here; quantize it: `netbooster export` from torch, or "
+        "float32), only int8 runs here; quantize it: `netbooster quantize` from torch, or "
         "TensorFlow's converter with a representative dataset and int8 input and output"
     )
 

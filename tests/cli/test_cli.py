@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy.cli import COMMANDS, main
+from deploy.cli import COMMANDS, RENAMED, main
 
 PEER = Path(__file__).parents[1] / "data" / "peers" / "small_32_int8.tflite"
 
@@ -74,12 +74,28 @@ def test_help_teaches(capfd: pytest.CaptureFixture[str], command: tuple[str, ...
 
 
 def test_lists_models_and_targets(capfd: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capfd, "models")
+    code, out, _ = run(capfd, "list", "models")
     assert code == 0
     assert "23,499,152" in out and "750,280" in out and "81,785,520" in out
-    code, out, _ = run(capfd, "targets")
+    code, out, _ = run(capfd, "list", "targets")
     assert code == 0
     assert "mps2-an386" in out
+    code, out, _ = run(capfd, "list", "recipes")
+    assert code == 0
+    assert "digits" in out and "mobilenetv2-tiny" in out
+    code, out, _ = run(capfd, "list", "weights")
+    assert code == 0
+    assert "no pretrained weights" in out
+    assert "models" in refused(capfd, "list", "boards")
+
+
+@pytest.mark.parametrize("word", RENAMED)
+def test_a_word_of_earlier_versions_answers_with_todays(
+    capfd: pytest.CaptureFixture[str], word: str
+) -> None:
+    line = refused(capfd, word, "RUN", "--no-such-option")
+    assert f"netbooster {word} is called netbooster {RENAMED[word]}" in line
+    assert RENAMED[word].split()[0] in COMMANDS
 
 
 def test_doctor_names_what_is_missing(
@@ -180,7 +196,10 @@ def test_missing_program_is_told_before_training(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", ["contract", "export", "build", "emulate", "report"])
+@pytest.mark.parametrize(
+    "command",
+    ["contract", "quantize", "compile", "build", "emulate", "verify", "report"],
+)
 def test_stage_without_a_run(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, command: str
 ) -> None:
@@ -191,8 +210,8 @@ def test_stage_without_a_run(
 def test_stage_before_its_input(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     recipe = write_recipe(tmp_path)
     assert recipe.name == "recipe.toml"
-    line = refused(capfd, "export", str(tmp_path))
-    assert "contracted.pt" in line and "netbooster contract" in line
+    line = refused(capfd, "quantize", str(tmp_path))
+    assert "contracted.pt" in line and "netbooster train" in line
 
 
 def test_compile_and_build_a_foreign_file(

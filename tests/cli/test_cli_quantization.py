@@ -1,16 +1,22 @@
-"""Commands around quantization: inspect, fit, import, export's choices, verify's refusals."""
+"""Commands around quantization: inspect, fit, quantize's choices, verify's refusals."""
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
 
 from deploy.cli import main
 from deploy.core.errors import DeployError
-from deploy.run.quantizing import Quantized, Settings, choose, ladder
+from deploy.run.folder import Run
+from deploy.run.ladder import Attempt, Settings, choose, ladder
+from deploy.run.telling import teller
 
+NET = cast(Run, SimpleNamespace(name="net"))
 PEERS = Path(__file__).parents[1] / "data" / "peers"
+
+silent = teller(None)
 
 RECIPE = """
 name = "t"
@@ -75,39 +81,37 @@ def test_fit_refuses_unknown_names(capfd: pytest.CaptureFixture[str]) -> None:
         (["--method", "magic"], "unknown method 'magic'"),
         (["--via", "magic"], "unknown road 'magic'"),
         (["--via", "onnx2tf", "--max-drop", "1"], "only knows post-training"),
-        (["--via", "onnx2tf", "--calibration", "mse"], "only knows post-training"),
+        (["--via", "onnx2tf", "--ranges", "mse"], "only knows post-training"),
     ],
 )
-def test_export_refuses(
+def test_quantize_refuses(
     capfd: pytest.CaptureFixture[str], run_folder: Path, arguments: list[str], message: str
 ) -> None:
-    assert message in refused(capfd, "export", str(run_folder), *arguments)
+    assert message in refused(capfd, "quantize", str(run_folder), *arguments)
     assert [path.name for path in run_folder.iterdir()] == ["recipe.toml"]
 
 
 def test_verify_refuses_what_it_cannot_match(
     capfd: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
-    assert "netbooster export" in refused(capfd, "verify", str(run_folder), "-m", "vanilla")
     folder = run_folder / "vanilla"
     folder.mkdir()
+    assert "netbooster quantize" in refused(capfd, "verify", str(folder))
     (folder / "model.tflite").write_bytes(b"x")
     (folder / "model.json").write_text("{}")
-    assert "run `netbooster export` again" in refused(
-        capfd, "verify", str(run_folder), "-m", "vanilla"
-    )
+    assert "run `netbooster quantize` again" in refused(capfd, "verify", str(folder))
 
 
-def test_import_refuses_a_calibration_that_is_none(
+def test_images_that_are_none_are_refused(
     capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     model, images = tmp_path / "m.onnx", tmp_path / "c.npy"
     model.write_bytes(b"x")
     images.write_bytes(b"no array")
-    line = refused(capfd, "import", str(model), "--calibration", str(images))
+    line = refused(capfd, "quantize", str(model), "--images", str(images))
     assert "c.npy: not a .npy file" in line
     np.save(images, np.zeros((0, 3, 8, 8), np.float32))
-    assert "calibration set is empty" in refused(capfd, "import", str(model), "-c", str(images))
+    assert "calibration set is empty" in refused(capfd, "quantize", str(model), "-i", str(images))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.npy", "m.onnx"]
 
 
@@ -119,16 +123,14 @@ def test_a_budget_takes_the_first_method_that_fits(
     steps = ladder(first, budget)
     made: list[Settings] = []
 
-    def quantized(context: object, paths: object, settings: Settings) -> Quantized:
+    def attempt(_: object, settings: Settings, **__: object) -> Attempt:
         made.append(settings)
-        return Quantized(b"", None, None, settings, {})  # type: ignore[arg-type]
+        return Attempt(b"", None, None, settings, {})  # type: ignore[arg-type]
 
     after = dict(zip(steps, (0.880, 0.890, 0.896, 0.850, 0.8985), strict=True))
-    monkeypatch.setattr("deploy.run.quantizing.quantize", quantized)
-    monkeypatch.setattr(
-        "deploy.run.quantizing._accuracies", lambda _, q, __: (0.9, after[q.settings])
-    )
-    found = choose(None, SimpleNamespace(name="net"), first, budget)  # type: ignore[arg-type]
+    monkeypatch.setattr("deploy.run.ladder.attempt", attempt)
+    monkeypatch.setattr("deploy.run.ladder._accuracies", lambda _, own: (0.9, after[own.settings]))
+    found = choose(NET, first, budget, say=silent)
     assert found.settings == steps[taken] and made == steps[: taken + 1]
     assert [entry["method"] for entry in found.tried] == [s.method for s in steps[: taken + 1]]
     assert found.tried[-1]["drop_points"] == pytest.approx(100 * (0.9 - after[steps[taken]]))
@@ -136,24 +138,24 @@ def test_a_budget_takes_the_first_method_that_fits(
 
 def test_a_budget_that_nothing_meets_names_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "deploy.run.quantizing.quantize",
-        lambda _, __, settings: Quantized(b"", None, None, settings, {}),  # type: ignore[arg-type]
+        "deploy.run.ladder.attempt",
+        lambda _, settings, **__: Attempt(b"", None, None, settings, {}),  # type: ignore[arg-type]
     )
     monkeypatch.setattr(
-        "deploy.run.quantizing._accuracies",
-        lambda _, q, __: (0.9, 0.89 if q.settings.method == "equalized" else 0.8),
+        "deploy.run.ladder._accuracies",
+        lambda _, own: (0.9, 0.89 if own.settings.method == "equalized" else 0.8),
     )
     first = Settings("post-training", "min-max", 64)
     with pytest.raises(
         DeployError, match=r"within 0\.5 points; the best, equalized .* loses 1\.00"
     ):
-        choose(None, SimpleNamespace(name="net"), first, 0.5)  # type: ignore[arg-type]
+        choose(NET, first, 0.5, say=silent)
 
 
 def test_methods_are_tried_in_order_of_cost() -> None:
     first = Settings("post-training", "min-max", 64)
     assert ladder(first, None) == [first]
-    tried = [(step.method, step.calibration) for step in ladder(first, 0.5)]
+    tried = [(step.method, step.ranges) for step in ladder(first, 0.5)]
     assert tried == [
         ("post-training", "min-max"),
         ("post-training", "mse"),

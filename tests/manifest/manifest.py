@@ -170,7 +170,7 @@ def demo() -> dict[str, str]:
         base = RECIPE_FOLDER / "digits.toml"
         path.write_text(f'extends = "{base}"\n[train]\nsteps = 60\nthreads = 1\n')
         run = Path(folder) / "run"
-        for words in (["train", path, "-o", run], ["contract", run], ["export", run]):
+        for words in (["train", path, "-o", run], ["contract", run], ["quantize", run]):
             subprocess.run(
                 [sys.executable, "-m", "deploy.cli", *map(str, words)],
                 check=True, cwd=ROOT, stdout=subprocess.DEVNULL,

@@ -137,23 +137,23 @@ def _read_model(folder: Path, target: str, missing: list[Missing]) -> ModelRun:
     run = ModelRun(folder.name)
     metrics = folder / "metrics.jsonl"
     measurement = folder / f"measurement-{target}.json"
-    train, export, build = (
-        rerun_command(stage, target) for stage in ("train", "export", "compile")
+    train, quantize, build = (
+        rerun_command(stage, target) for stage in ("train", "quantize", "compile")
     )
     contract = rerun_command("contract", target)
     emulate = rerun_command("emulate", target)
 
     run.metrics = _read_metrics(metrics, train)
     run.summary = _read_json(folder / "summary.json", Summary, contract)
-    run.card = _read_json(folder / "model.json", ModelCard, export)
+    run.card = _read_json(folder / "model.json", ModelCard, quantize)
     run.tflite = _read_bytes(folder / "model.tflite")
     run.plan = _read_json(folder / "generated" / "plan.json", Plan, build)
     run.measurement = _read_json(measurement, Measurement, emulate)
     for part, what, command in (
         (run.metrics or None, "training log", train),
         (run.summary, "training summary", contract),
-        (run.card, "int8 model", export),
-        (run.tflite, "flatbuffer", export),
+        (run.card, "int8 model", quantize),
+        (run.tflite, "flatbuffer", quantize),
         (run.plan, "memory plan", build),
         (run.measurement, "emulation", emulate),
     ):
@@ -238,7 +238,7 @@ def _check_hashes(run: ModelRun, folder: Path, target: str) -> None:
         return
     actual = hashlib.sha256(run.tflite).hexdigest()
     recorded = (
-        (run.card and run.card.hashes.get("tflite"), "model.json", "export"),
+        (run.card and run.card.hashes.get("tflite"), "model.json", "quantize"),
         (run.plan and run.plan.tflite_sha256, "generated/plan.json", "compile"),
         (
             run.measurement and run.measurement.hashes.get("tflite"),

@@ -101,7 +101,7 @@ def test_instructions_fall(tmp_path):
 
 def test_without_need_it_is_refused(capsys):
     with pytest.raises(SystemExit) as ended:
-        main(["plan", str(SMALL), "--target", "host", "--widen-weights"])
+        main(["inspect", str(SMALL), "--memory", "--target", "host", "--widen-weights"])
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "--widen-weights" in said and said.count("\n") == 1

@@ -14,6 +14,7 @@ from deploy.cli import main
 from deploy.core.errors import DeployError
 from deploy.devices.flash import flash, plan_flash, verify_flash
 from deploy.targets import load_target
+from netbooster.experiment.recipe import RECIPE_FOLDER
 
 FAKE = Path(__file__).resolve().parents[2] / "firmware" / "fake_model"
 TOOLS = ("pyocd", "openocd", "st-flash", "bossac", "dfu-util")
@@ -191,6 +192,7 @@ def test_a_tool_that_fails_is_quoted(elves, path):
 
 
 def test_missing_firmware_names_the_command(tmp_path, capsys):
+    shutil.copy(RECIPE_FOLDER / "digits.toml", tmp_path / "recipe.toml")
     with pytest.raises(SystemExit) as done:
         main(["flash", str(tmp_path), "--target", "nucleo-f446re"])
     assert done.value.code == 2

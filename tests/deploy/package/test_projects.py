@@ -13,6 +13,7 @@ from deploy.codegen import compile_model
 from deploy.core.errors import DeployError
 from deploy.package import export_arduino, export_cmake, export_platformio, export_zephyr
 from deploy.package.sources import collect
+from netbooster.experiment.recipe import RECIPE_FOLDER
 
 ROOT = Path(__file__).resolve().parents[3]
 PEER = ROOT / "tests" / "data" / "peers" / "small_32_int8.tflite"
@@ -158,9 +159,12 @@ def test_the_command_and_what_it_refuses(generated, tmp_path, capsys):
         return done.value.code, capsys.readouterr().err
 
     folder = tmp_path / "out"
-    assert run("export-cmake", generated, "-o", folder, "-n", "Net")[0] == 0
-    assert run("export-cmake", generated, "-o", folder, "-n", "Net")[0] == 0  # ours: replaced
+    assert run("package", "--format", "cmake", generated, "-o", folder, "-n", "Net")[0] == 0
+    assert (
+        run("package", "--format", "cmake", generated, "-o", folder, "-n", "Net")[0] == 0
+    )  # ours: replaced
     assert "class 0" in (folder / "src" / "nb_application.c").read_text()
+    shutil.copy(RECIPE_FOLDER / "digits.toml", tmp_path / "recipe.toml")
     mine = tmp_path / "mine"
     mine.mkdir()
     for arguments, message in (
@@ -170,7 +174,7 @@ def test_the_command_and_what_it_refuses(generated, tmp_path, capsys):
         ([generated, "--labels", "a,b"], "2 labels given"),
         ([tmp_path], "make it with: netbooster compile"),
     ):
-        code, error = run("export-cmake", *arguments)
+        code, error = run("package", "--format", "cmake", *arguments)
         assert code == 2 and message in error
         assert error.count("\n") == 1
     assert list(mine.iterdir()) == []

@@ -34,8 +34,8 @@ def test_vanilla_alone_is_reported_and_the_verdict_stays_open(run: Any) -> None:
     [
         (["metrics.jsonl"], "training log", "netbooster train RECIPE --output RUN"),
         (["summary.json"], "training summary", "netbooster contract RUN"),
-        (["model.json"], "int8 model", "netbooster export RUN"),
-        (["model.tflite"], "flatbuffer", "netbooster export RUN"),
+        (["model.json"], "int8 model", "netbooster quantize RUN"),
+        (["model.tflite"], "flatbuffer", "netbooster quantize RUN"),
         (["generated/plan.json"], "memory plan", "netbooster compile RUN"),
     ],
 )

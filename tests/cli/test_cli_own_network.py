@@ -1,10 +1,11 @@
-"""`netbooster import`: a user's own nn.Module becomes an int8 .tflite, and bad input one line."""
+"""`netbooster quantize FILE.py:NAME`: a user's own nn.Module becomes an int8 .tflite."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deploy.build.host_model import HostModel, build_host
 from deploy.cli import main
@@ -91,7 +92,7 @@ def test_a_module_becomes_a_model_that_compiles(
     for name in ("make", "ready", "Net"):
         target = folder / f"{name}.tflite"
         code, out, err = run(
-            capfd, "import", f"{folder}/net.py:{name}", "-c", str(folder / "c.npy"),
+            capfd, "quantize", f"{folder}/net.py:{name}", "-i", str(folder / "c.npy"),
             "-o", str(target),
         )  # fmt: skip
         assert code == 0, err
@@ -166,7 +167,7 @@ def test_refusals(
 ) -> None:
     monkeypatch.chdir(folder)
     before = sorted(path.name for path in folder.iterdir() if path.is_file())
-    code, _, err = run(capfd, "import", f"net.py:{name}", "-c", "c.npy", *extra)
+    code, _, err = run(capfd, "quantize", f"net.py:{name}", "-i", "c.npy", *extra)
     lines = [line for line in err.splitlines() if line.strip()]
     assert (code, len(lines)) == (2, 1), err
     assert message in lines[0]
@@ -175,7 +176,7 @@ def test_refusals(
 
 def test_moves_can_be_allowed(capfd: pytest.CaptureFixture[str], folder: Path) -> None:
     code, out, err = run(
-        capfd, "import", f"{folder}/net.py:Costly", "-c", str(folder / "c.npy"), "--allow-moves"
+        capfd, "quantize", f"{folder}/net.py:Costly", "-i", str(folder / "c.npy"), "--allow-moves"
     )
     assert code == 0, err
     assert "warning: layer 'stem' needs a PAD operator" in out
@@ -190,6 +191,34 @@ def test_onnx_files_go_by_tensorflow_only(capfd: pytest.CaptureFixture[str], fol
         (["-w", "w.pt"], "they go with FILE.py:NAME"),
     ):
         code, _, err = run(
-            capfd, "import", str(folder / "m.onnx"), "-c", str(folder / "c.npy"), *extra
+            capfd, "quantize", str(folder / "m.onnx"), "-i", str(folder / "c.npy"), *extra
         )
         assert code == 2 and message in err
+
+
+def test_a_folder_of_pictures_sets_the_ranges_as_their_array_does(
+    capfd: pytest.CaptureFixture[str], folder: Path
+) -> None:
+    codes = np.rint(np.load(folder / "c.npy") * 128).astype(int)
+    pictures = folder / "pictures" / "any"
+    pictures.mkdir(parents=True)
+    for index, picture in enumerate((codes + 128).astype(np.uint8).transpose(0, 2, 3, 1)):
+        Image.fromarray(picture).save(pictures / f"{index:02}.png")
+    made = []
+    for name in ("c.npy", "pictures"):
+        target = folder / f"by-{name}.tflite"
+        code, _, err = run(
+            capfd, "quantize", f"{folder}/net.py:make", "-i", str(folder / name), "-o", str(target)
+        )
+        assert code == 0, err
+        made.append(target.read_bytes())
+    assert made[0] == made[1]
+    Image.fromarray(np.zeros((8, 16, 3), np.uint8)).save(pictures / "99.png")
+    code, _, err = run(capfd, "quantize", f"{folder}/net.py:make", "-i", str(folder / "pictures"))
+    assert code == 2 and "99.png: is 16x8x3, pictures before it are 16x16x3" in err
+    empty = folder / "empty"
+    empty.mkdir()
+    code, _, err = run(capfd, "quantize", f"{folder}/net.py:make", "-i", str(empty))
+    assert code == 2 and "holds no pictures" in err
+    code, _, err = run(capfd, "quantize", f"{folder}/net.py:make")
+    assert code == 2 and "--images is missing" in err

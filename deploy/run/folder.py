@@ -1,0 +1,131 @@
+"""A run's folder: where each artifact lies, and which runs a folder holds."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.core.errors import DeployError
+
+if TYPE_CHECKING:
+    from netbooster.data import Dataset
+    from netbooster.experiment.recipe import Recipe
+
+DEFAULT_TARGET = "mps2-an386"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The artifacts of one network; firmware and what it did are apart by target and engine."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What messages and the firmware call the network."""
+        return self.folder.name
+
+    @property
+    def contracted(self) -> Path:
+        """Float network in its original form."""
+        return self.folder / "contracted.pt"
+
+    @property
+    def tflite(self) -> Path:
+        """Int8 flatbuffer."""
+        return self.folder / "model.tflite"
+
+    @property
+    def model_json(self) -> Path:
+        """Preprocessing, labels, accuracies, hashes."""
+        return self.folder / "model.json"
+
+    @property
+    def summary(self) -> Path:
+        """Budget and training figures for the report."""
+        return self.folder / "summary.json"
+
+    @property
+    def generated(self) -> Path:
+        """Generated C and plan.json."""
+        return self.folder / "generated"
+
+    @property
+    def host_library(self) -> Path:
+        """The generated C, built for this machine."""
+        return self.folder / "model-host.so"
+
+    def firmware(self, target: str, engine: str = "nb") -> Path:
+        """Firmware for a target."""
+        return self.folder / f"firmware-{target}{_suffix(engine)}.elf"
+
+    def sources(self, target: str, engine: str = "nb") -> Path:
+        """What that firmware was built from: generated C, or what wraps the interpreter."""
+        if engine == "nb":
+            return self.generated
+        return self.folder / f"generated-{target}{_suffix(engine)}"
+
+    def build_json(self, target: str, engine: str = "nb") -> Path:
+        """Sizes and compiler of that firmware."""
+        return self.folder / f"build-{target}{_suffix(engine)}.json"
+
+    def measurement(self, target: str, engine: str = "nb") -> Path:
+        """What the firmware did on the target."""
+        return self.folder / f"measurement-{target}{_suffix(engine)}.json"
+
+
+def _suffix(engine: str) -> str:
+    return "" if engine == "nb" else f"-{engine}"
+
+
+@dataclass(frozen=True)
+class Run(RunPaths):
+    """One run: its folder and its recipe."""
+
+    recipe: "Recipe"
+    recipe_file: Path
+
+    @cached_property
+    def dataset(self) -> "Dataset":
+        """The recipe's data set."""
+        from netbooster.data import load_dataset
+
+        return load_dataset(self.recipe.data)
+
+
+def need(path: Path, command: str) -> Path:
+    """``path``, which an earlier stage wrote.
+
+    Raises:
+        DeployError: it is missing; names the command that writes it.
+    """
+    if not path.exists():
+        raise DeployError(f"{path} is missing; make it with: netbooster {command}")
+    return path
+
+
+def runs_in(folder: Path) -> list[Run]:
+    """The runs that a folder stands for: itself, or those of a comparison.
+
+    Raises:
+        DeployError: it is no run folder.
+    """
+    from netbooster.experiment.recipe import load_recipe
+
+    if (folder / "recipe.toml").is_file():
+        recipe = load_recipe(str(folder / "recipe.toml"))
+        names = ("vanilla", "boosted") if recipe.method is None else (recipe.arm,)
+        file = folder / "recipe.toml"
+        return [Run(folder / name, recipe, file) for name in names]
+    file = folder.parent / "recipe.toml"
+    if folder.is_dir() and file.is_file():
+        return [Run(folder, load_recipe(str(file)), file)]
+    raise DeployError(
+        f"{folder} is no run folder (no recipe.toml in it); "
+        f"make one with: netbooster train RECIPE --output {folder}"
+    )
+
+
+def chosen_in(folder: Path) -> Run:
+    """The run of a folder that is put forward: itself, or the selected one of a comparison."""
+    return runs_in(folder)[-1]

@@ -1,0 +1,70 @@
+"""The report of a run, and its key figures."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.core.errors import DeployError
+from deploy.run.folder import DEFAULT_TARGET, need, runs_in
+from deploy.run.results import Report
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SAMPLES = 12
+_PREFIX = "measurement-"
+
+
+def report(
+    folder: str | Path, *, target: str | None = None, console: "Console | None" = None
+) -> Report:
+    """Write ``report.html``: accuracy, budget, instructions, memory, curves, answers.
+
+    Args:
+        folder: a comparison, or one run.
+        target: which measurements to report. Default: of the one target that was measured.
+        console: where the table of key figures is printed; None is silent.
+
+    Raises:
+        DeployError: a stage is missing, its files do not belong together, the budget is broken, or
+            output bytes differ from the golden result.
+    """
+    from deploy.evidence.report import write_report
+    from deploy.evidence.report.terminal import print_summary
+    from deploy.run.model_io import test_batches
+    from deploy.targets import load_target
+
+    place = Path(folder)
+    runs = runs_in(place)
+    board = load_target(target or _measured_target([run.folder for run in runs]))
+    for run in runs:
+        if board.runs_here:  # of a board alone, the report says what is missing
+            need(run.measurement(board.name), f"emulate {place} --target {board.name}")
+    pixels, _, labels = next(iter(test_batches(runs[0].dataset, limit=SAMPLES)))
+    result = write_report(
+        place,
+        board.name,
+        sample_images=list(zip(pixels[:SAMPLES], labels[:SAMPLES].tolist(), strict=True)),
+    )
+    if console is not None:
+        print_summary(place, board.name, console=console)
+        console.print(f"report: {result.path}", markup=False)
+    return Report(result.path, result.verdict, tuple(result.lines))
+
+
+def _measured_target(folders: list[Path]) -> str:
+    """The one target that all runs were measured on.
+
+    Raises:
+        DeployError: there are several.
+    """
+    found = {
+        path.stem.removeprefix(_PREFIX)
+        for folder in folders
+        for path in folder.glob(f"{_PREFIX}*.json")
+        if not path.stem.endswith("-tflm")
+    }
+    if DEFAULT_TARGET in found or not found:
+        return DEFAULT_TARGET
+    if len(found) > 1:
+        raise DeployError(f"measured on {', '.join(sorted(found))}; choose one with --target")
+    return found.pop()

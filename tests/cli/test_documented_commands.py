@@ -43,7 +43,9 @@ def written(path: Path) -> Iterator[tuple[str, bool]]:
 
 def words(command: str) -> list[str]:
     """A command's words; what is optional in a synopsis is taken."""
-    return shlex.split(command.replace("[", "").replace("]", "").replace("…", "").replace("...", ""))
+    return shlex.split(
+        command.replace("[", "").replace("]", "").replace("…", "").replace("...", "")
+    )
 
 
 def parse(arguments: list[str], *, whole: bool) -> None:

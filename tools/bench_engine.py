@@ -26,10 +26,11 @@ from engine_peers.adapt import adapt  # noqa: E402
 
 from deploy.build.firmware import build_firmware  # noqa: E402
 from deploy.core.errors import DeployError  # noqa: E402
-from deploy.core.files import write_atomic  # noqa: E402
 from deploy.evidence.bench import Settings, bench_model  # noqa: E402
 from deploy.schedule.memory import arena_limit  # noqa: E402
 from deploy.targets import Target, load_target  # noqa: E402
+from netbooster.common.errors import NetBoosterError  # noqa: E402
+from netbooster.common.files import write_atomic  # noqa: E402
 
 MODELS = ("small_32_int8", "mbv2_tiny_144_int8", "mcunet_in3_176_int8")
 SAVED = ROOT / "tools" / "engine_peers" / "saved.json"
@@ -148,7 +149,7 @@ def main() -> int:
                     except (bakenn.PeerUnavailableError, DeployError) as reason:
                         skipped[f"{peer} on {path.stem}"] = str(reason)
             rows += live + saved(path.stem, live)
-    except (DeployError, OSError) as error:
+    except (NetBoosterError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     print_table(rows)

@@ -33,13 +33,13 @@ from engine_variants import Change, make_variant  # noqa: E402
 
 from deploy.build.firmware import build_firmware  # noqa: E402
 from deploy.codegen import plan_model, write_model  # noqa: E402
-from deploy.core.errors import DeployError  # noqa: E402
-from deploy.core.files import write_atomic  # noqa: E402
 from deploy.devices import run_images  # noqa: E402
 from deploy.evidence.bench.exact import equals_interpreter  # noqa: E402
 from deploy.targets import Target, load_target  # noqa: E402
 from deploy.tflite import read_graph  # noqa: E402
 from deploy.tflite.tflm import tflm_available  # noqa: E402
+from netbooster.common.errors import NetBoosterError  # noqa: E402
+from netbooster.common.files import write_atomic  # noqa: E402
 
 PEERS = ROOT / "tests" / "data" / "peers"
 LEAST = 0.9
@@ -190,7 +190,7 @@ def main() -> int:
                 record = measure(data, f"{peer}, {change.name}", target, arguments.input)
                 rows.append(variant_row(peer, references[peer], change, record, costs))
                 print_row(rows[-1])
-    except (DeployError, OSError) as error:
+    except (NetBoosterError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     below = sum(row["ratio"] < LEAST for row in rows)

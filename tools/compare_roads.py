@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deploy.core.errors import DeployError  # noqa: E402
-from deploy.core.files import write_atomic  # noqa: E402
 from deploy.quantize import export  # noqa: E402
 from deploy.quantize.via_onnx import convert_onnx, torch_to_onnx  # noqa: E402
 from deploy.run.model_io import (  # noqa: E402
@@ -36,6 +35,7 @@ from deploy.run.model_io import (  # noqa: E402
 from deploy.tflite import parse_graph  # noqa: E402
 from deploy.tflite.tflm import TflmModel  # noqa: E402
 from netbooster.common.errors import NetBoosterError  # noqa: E402
+from netbooster.common.files import write_atomic  # noqa: E402
 from netbooster.data import load_dataset  # noqa: E402
 from netbooster.experiment.recipe import load_recipe  # noqa: E402
 from netbooster.experiment.statistics import interval  # noqa: E402

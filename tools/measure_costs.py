@@ -28,11 +28,11 @@ sys.path.insert(0, str(ROOT))
 
 from deploy.build.firmware import build_firmware  # noqa: E402
 from deploy.codegen import Plan, compile_model  # noqa: E402
-from deploy.core.files import write_atomic  # noqa: E402
 from deploy.devices import run_images  # noqa: E402
 from deploy.evidence.fit import features  # noqa: E402
 from deploy.run.model_io import untrained_flatbuffer  # noqa: E402
 from deploy.targets import load_target  # noqa: E402
+from netbooster.common.files import write_atomic  # noqa: E402
 
 NETWORKS = (("mobilenetv2-tiny", 32), ("mobilenetv2-tiny", 64), ("mcunet-in3", 48))
 PEERS = ("small_32_int8", "mbv2_tiny_144_int8", "mcunet_in3_176_int8")

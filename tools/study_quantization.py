@@ -38,7 +38,6 @@ from merged_ranges import compare_spreads, merged_layers, spreads  # noqa: E402
 from deploy.build.host_model import HostModel, build_host  # noqa: E402
 from deploy.codegen import compile_model  # noqa: E402
 from deploy.core.errors import DeployError  # noqa: E402
-from deploy.core.files import write_atomic  # noqa: E402
 from deploy.core.stamps import hash_file  # noqa: E402
 from deploy.quantize import ExportResult, export  # noqa: E402
 from deploy.run.model_io import (  # noqa: E402
@@ -49,6 +48,7 @@ from deploy.run.model_io import (  # noqa: E402
     test_batches,
 )
 from netbooster.common.errors import NetBoosterError  # noqa: E402
+from netbooster.common.files import write_atomic  # noqa: E402
 from netbooster.data import Dataset, load_dataset  # noqa: E402
 from netbooster.experiment.recipe import Recipe, load_recipe  # noqa: E402
 from netbooster.experiment.statistics import interval  # noqa: E402

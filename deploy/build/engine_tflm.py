@@ -9,9 +9,9 @@ from pathlib import Path
 
 from deploy.build.firmware import BuildResult, build_firmware
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.targets import Target
 from deploy.tflite import DType, Graph, Tensor, parse_graph
+from netbooster.common.files import write_atomic
 
 STACK_BYTES = 8192  # the interpreter's calls nest deeper than ours
 _LIBRARY = "libtensorflow-microlite.a"

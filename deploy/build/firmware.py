@@ -14,9 +14,9 @@ from typing import Any
 
 from deploy.build.elf import Elf
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.core.places import firmware_root
 from deploy.targets import Target
+from netbooster.common.files import write_atomic
 
 _BUILD_SECONDS = 600
 _INSTALL = {

@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         code = app(args=arguments, prog_name="netbooster", standalone_mode=False)
     except EchoedError:  # the writing process of a torchrun says it
         sys.exit(2)
-    except (DeployError, NetBoosterError) as error:
+    except NetBoosterError as error:
         error_console.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     except _USAGE_ERROR as error:

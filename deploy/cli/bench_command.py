@@ -19,8 +19,8 @@ from deploy.cli.options import (
     TargetOption,
     WidenOption,
 )
-from deploy.core.files import read_bytes, write_atomic
 from deploy.run import Planning
+from netbooster.common.files import read_bytes, write_atomic
 
 NO_ARGS_IS_HELP = True
 _FUNCTIONS = 25  # lines of the table; the JSON has all

@@ -3,8 +3,8 @@
 import json
 
 from deploy.cli.console import console, say
-from deploy.core.files import write_atomic
 from deploy.run.context import ModelPaths, RunContext, RunFolder
+from netbooster.common.files import write_atomic
 
 NO_ARGS_IS_HELP = True
 

@@ -9,11 +9,11 @@ import typer
 
 from deploy.cli.console import say
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.core.stamps import Stamp, hash_file, hash_files
 from deploy.run.context import DEFAULT_TARGET, ModelOption, ModelPaths, RunContext, TargetOption
 from deploy.run.engine import Engine, EngineOption, TflmOption, prepare_engine
 from deploy.run.single_file import emulate_file
+from netbooster.common.files import write_atomic
 
 NO_ARGS_IS_HELP = True
 

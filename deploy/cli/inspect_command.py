@@ -18,8 +18,8 @@ from deploy.cli.options import (
     WidenOption,
 )
 from deploy.core.errors import DeployError
-from deploy.core.files import read_bytes, write_atomic
 from deploy.run import Planning
+from netbooster.common.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     from deploy.evidence.inspection import Inspection

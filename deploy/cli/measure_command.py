@@ -8,10 +8,10 @@ import typer
 
 from deploy.cli.console import say
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.core.stamps import hash_file, hash_files
 from deploy.run.context import DEFAULT_TARGET, ModelPaths, RunContext, RunFolder, TargetOption
 from deploy.run.engine import Engine, EngineOption, TflmOption, prepare_engine
+from netbooster.common.files import write_atomic
 
 if TYPE_CHECKING:
     from deploy.devices.measure import Device, Measured

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.cli.console import console, new_table, say
-from deploy.core.files import read_bytes, write_atomic
+from netbooster.common.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     from deploy.codegen import Compilation

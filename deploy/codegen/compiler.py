@@ -7,11 +7,11 @@ from deploy.codegen.emit import emit_files
 from deploy.codegen.int16_weights import widen_weights
 from deploy.codegen.plan import Plan, make_plan
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, join_flow, plan_schedule
 from deploy.tflite import Graph, lower_graph, read_graph
 from deploy.tflite.layer import Layer
 from deploy.tflite.passes import remove_dead, settle_constants
+from netbooster.common.files import write_atomic
 
 
 @dataclass(frozen=True)

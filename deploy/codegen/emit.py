@@ -1,32 +1,18 @@
 """The text of the generated files, from the templates beside this file."""
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from deploy.codegen.plan import Plan, PlannedLayer
+from deploy.core.templates import template_set
 from deploy.schedule import Flow, Ring, Schedule, plane_rows, restart_of_input, stream_layers
 from deploy.tflite.layer import Constant, Layer, Requantization, inner_loop
 
 VALUES_A_LINE = 24
-
-
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("deploy.codegen", "templates"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters["values"] = _values
-    environment.filters["c_string"] = _c_string
-    environment.filters["c_float"] = _c_float
-    return environment
 
 
 def _values(data: np.ndarray) -> str:
@@ -53,6 +39,14 @@ def _c_string(text: str) -> str:
 
 def _c_float(value: float) -> str:
     return float(value).hex() + "f"
+
+
+@cache
+def _templates() -> Environment:
+    return template_set(
+        Path(__file__).parent / "templates",
+        {"values": _values, "c_string": _c_string, "c_float": _c_float},
+    )
 
 
 def _field(value: Any, constant_name: str) -> str:
@@ -182,7 +176,7 @@ def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
         "types": {"int8": "NB_INT8", "uint8": "NB_UINT8"},
         "arena_size": max(plan.arena_bytes, 1),
     }
-    environment = _environment()
+    environment = _templates()
     files = {
         name: environment.get_template(name + ".j2").render(context)
         for name in ("model.h", "model.c", "model_weights.c")

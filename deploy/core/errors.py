@@ -1,7 +1,9 @@
-"""The one exception that deploy raises for bad input."""
+"""The exception that deploy raises for bad input."""
+
+from netbooster.common.errors import NetBoosterError
 
 
-class DeployError(Exception):
+class DeployError(NetBoosterError):
     """Bad input met during deployment: one line that names the culprit and the remedy.
 
     The command line prints it without a traceback and ends with exit code 2.

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from deploy.core.files import write_atomic
 from deploy.core.places import PACKAGE, firmware_root
+from netbooster.common.files import write_atomic
 
 _SUFFIXES = {".py", ".c", ".h", ".S", ".inc", ".j2", ".toml", ".in", ".cmake"}
 

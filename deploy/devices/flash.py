@@ -18,10 +18,10 @@ from pathlib import Path
 
 from deploy.build.firmware_image import FirmwareImage, read_image
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.devices.serial_link import DeviceLink
 from deploy.devices.serial_port import SerialPort
 from deploy.targets import Flash, Target
+from netbooster.common.files import write_atomic
 
 _SECONDS = 300
 _PIP = f"{sys.executable} -m pip install"

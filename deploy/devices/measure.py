@@ -19,12 +19,12 @@ import numpy as np
 
 from deploy.build.elf import Elf
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.devices import open_session
 from deploy.devices.faults import explain_fault
 from deploy.devices.serial_link import DeviceFaultError, DeviceLink
 from deploy.devices.serial_port import LinkLostError, SerialPort, is_virtual
 from deploy.targets import Target
+from netbooster.common.files import write_atomic
 
 _TRIES = 3  # of one image, before the line counts as too noisy
 _RECONNECT_SECONDS = 60.0

@@ -4,9 +4,9 @@ import io
 import zipfile
 from pathlib import Path
 
-from deploy.core.files import write_atomic
 from deploy.core.places import firmware_root
 from deploy.package.sources import Library
+from netbooster.common.files import write_atomic
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
 

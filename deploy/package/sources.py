@@ -9,23 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from deploy.core.errors import DeployError
 from deploy.core.places import firmware_root, kernel_sources
+from deploy.core.templates import template_set
 
 VERSION = "1.0.0"
 
 _HEADERS = ("nb_assembly.inc", "nb_backend.h", "nb_kernels.h", "nb_model.h", "nb_rows.h")
 
-_ENVIRONMENT = Environment(
-    loader=PackageLoader("deploy.package", "templates"),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,
-)
+_TEMPLATES = template_set(Path(__file__).parent / "templates")
 
 
 @dataclass(frozen=True)
@@ -53,7 +45,7 @@ class Library:
 
     def render(self, template: str) -> str:
         """A file from the template of that name."""
-        return _ENVIRONMENT.get_template(template).render(
+        return _TEMPLATES.get_template(template).render(
             name=self.name,
             guard=self.name.upper(),
             model=self.model,

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.build.firmware import BuildResult, Sizes
 from deploy.core.errors import DeployError
-from deploy.core.files import read_bytes, write_atomic
 from deploy.core.stamps import Stamp, hash_file
 from deploy.run.compiling import compile_file
 from deploy.run.folder import DEFAULT_TARGET, Run, chosen_in, need, runs_in
 from deploy.run.planning import Planning
 from deploy.run.results import Compiled, Firmware
 from deploy.run.telling import Say, teller
+from netbooster.common.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console

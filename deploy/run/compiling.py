@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.core.errors import DeployError
-from deploy.core.files import read_bytes
 from deploy.core.stamps import Stamp
 from deploy.run.folder import DEFAULT_TARGET, RunPaths, need, runs_in
 from deploy.run.planning import Planning
 from deploy.run.results import Compiled, Quantized
 from deploy.run.telling import Say, teller
+from netbooster.common.files import read_bytes
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,8 @@ import typer
 
 from deploy.cli.console import say
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.core.stamps import Stamp, hash_file
+from netbooster.common.files import write_atomic
 
 if TYPE_CHECKING:
     from deploy.build.engine_tflm import TflmLibrary

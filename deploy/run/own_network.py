@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deploy.core.errors import DeployError
-from deploy.core.files import read_bytes, write_atomic
 from deploy.core.stamps import hash_file
 from deploy.run.ladder import METHODS, ROADS
 from deploy.run.results import Quantized
 from deploy.run.telling import Say
+from netbooster.common.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     from torch import nn

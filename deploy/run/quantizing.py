@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.core.errors import DeployError
-from deploy.core.files import read_bytes, write_atomic
 from deploy.core.stamps import Stamp, hash_file
 from deploy.run.folder import Run, need, runs_in
 from deploy.run.ladder import METHODS, ROADS, Settings, choose
 from deploy.run.own_network import quantize_file
 from deploy.run.results import Quantized
 from deploy.run.telling import Say, teller
+from netbooster.common.files import read_bytes, write_atomic
 
 if TYPE_CHECKING:
     import numpy as np

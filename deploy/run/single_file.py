@@ -7,9 +7,9 @@ import numpy as np
 
 from deploy.cli.console import console, say
 from deploy.core.errors import DeployError
-from deploy.core.files import read_bytes
 from deploy.run.building import build
 from deploy.run.engine import Engine
+from netbooster.common.files import read_bytes
 
 if TYPE_CHECKING:
     from deploy.devices import EmulationResult

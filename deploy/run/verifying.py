@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.run.folder import Run, need, runs_in
 from deploy.run.ladder import Settings, attempt, float_model, validation
 from deploy.run.telling import Say, teller
+from netbooster.common.files import write_atomic
 
 if TYPE_CHECKING:
     from rich.console import Console

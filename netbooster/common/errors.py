@@ -1,8 +1,8 @@
-"""The one exception that netbooster raises for bad input."""
+"""What every room raises for bad input; deploy has kinds of its own."""
 
 
 class NetBoosterError(Exception):
-    """Bad input met during training: one line that names the culprit and the remedy.
+    """Bad input: one line that names the culprit and the remedy.
 
     The command line prints it without a traceback and ends with exit code 2.
     """

@@ -35,6 +35,18 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise NetBoosterError(f"cannot write {path}: {error.strerror or error}") from error
 
 
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes.
+
+    Raises:
+        NetBoosterError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise NetBoosterError(f"cannot read {path}: {error.strerror or error}") from error
+
+
 @contextmanager
 def claim(folder: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Keep other processes out of ``folder``, which is made if needed.

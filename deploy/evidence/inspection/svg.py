@@ -1,9 +1,11 @@
 """The graph as an SVG: one box an operator, with its live memory beside it."""
 
 from functools import cache
+from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
+from deploy.core.templates import template_set
 from deploy.evidence.inspection.facts import Inspection
 
 _ROW, _TOP, _BOX_LEFT, _BOX_WIDTH = 34, 84, 60, 430
@@ -13,14 +15,7 @@ _LANE = 9  # pixels between the lines of edges that skip operators
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("deploy.evidence.inspection", "."),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("graph.svg.j2")
+    return template_set(Path(__file__).parent).get_template("graph.svg.j2")
 
 
 def render_svg(inspection: Inspection) -> str:

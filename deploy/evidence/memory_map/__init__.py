@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
 from deploy.codegen import Compilation
+from deploy.core.templates import template_set
 from deploy.schedule.occupancy import Buffer
 from deploy.schedule.stream import PUSH, Segment
 
@@ -129,14 +131,7 @@ def render_map(compilation: Compilation) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("deploy.evidence.memory_map", "."),
-        undefined=StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("map.svg.j2")
+    return template_set(Path(__file__).parent).get_template("map.svg.j2")
 
 
 def _describe(compilation: Compilation, buffer: Buffer) -> tuple[str, str]:

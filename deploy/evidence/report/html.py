@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
+from deploy.core.templates import template_set
 from deploy.evidence.report import numbers
 from deploy.evidence.report.budget_check import BudgetCheck, check_budget
 from deploy.evidence.report.collect import RunData, collect_run, rerun_command
@@ -26,6 +26,7 @@ from deploy.evidence.report.sections import (
     speed_rows,
     training_rows,
 )
+from netbooster.common.files import write_atomic
 
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -93,8 +94,8 @@ def render(run: RunData, budget: BudgetCheck, sample_images: Sequence[SampleImag
     """
     measured = [model.measurement for model in run.models if model.measurement]
     counting = {item.counting: None for item in measured}
-    page = (
-        _environment()
+    return (
+        _templates()
         .get_template("report.html.j2")
         .render(
             run=run,
@@ -121,22 +122,14 @@ def render(run: RunData, budget: BudgetCheck, sample_images: Sequence[SampleImag
             hashes=hash_rows(run),
         )
     )
-    return page + "\n"
 
 
 @cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    for name in ("count", "signed", "accuracy", "points", "kilobytes", "milliseconds"):
-        environment.filters[name] = getattr(numbers, name)
-    environment.filters["signed_percent"] = numbers.signed_percent
-    return environment
+def _templates() -> jinja2.Environment:
+    names = (
+        "count", "signed", "signed_percent", "accuracy", "points", "kilobytes", "milliseconds",
+    )  # fmt: skip
+    return template_set(TEMPLATES, {name: getattr(numbers, name) for name in names})
 
 
 def _toolchains(run: RunData) -> list[tuple[str, list[tuple[str, str]]]]:

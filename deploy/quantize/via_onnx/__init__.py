@@ -23,12 +23,12 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.core.files import write_atomic
 from deploy.quantize.calibrate import check_images
 from deploy.quantize.moves import DATA_MOVES, needed_by
 from deploy.quantize.via_onnx.padding import fold_padding
 from deploy.quantize.writer import pack
 from deploy.tflite import Graph, Operator, parse_graph, supported_operators
+from netbooster.common.files import write_atomic
 
 __all__ = [
     "check_operators",

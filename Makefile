@@ -1,7 +1,8 @@
 # make demo   images in, a measured Cortex-M firmware out (sets up what it needs)
 # make test   sets up the same way, then linters and tests
 # make onnx   the second road to a flatbuffer (ONNX, TensorFlow) against our own; 2 GB of packages
-# make slow   the long tests: thousands of random graphs and fuzzed files
+# make slow   the long tests: thousands of random graphs and fuzzed files; SLICE=TEXT/N runs 1/N of
+#             them, drawn by TEXT
 # make clean  removes build outputs; .venv, .venv-onnx and runs/ stay
 PYTHON_BIN := .venv/bin
 
@@ -28,7 +29,7 @@ onnx: setup
 	@bash tools/check_onnx.sh
 
 slow: setup
-	@$(PYTHON_BIN)/python -m pytest -n auto -m slow
+	@$(PYTHON_BIN)/python -m pytest -n auto -m slow $(if $(SLICE),--slice $(SLICE))
 
 clean:
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,6 +22,15 @@ def test_a_slice_is_a_share_that_the_text_draws() -> None:
 
 
 def test_a_wrong_slice_is_refused() -> None:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--slice", "abc", "tests/tools"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "--slice",
+        "abc",
+        "tests/tools",
+    ]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 4 and "TEXT/N" in result.stderr + result.stdout

@@ -82,14 +82,9 @@ def _targets() -> None:
 
 
 def _recipes() -> None:
-    from netbooster.experiment.recipe import load_recipe, recipe_names
+    from netbooster.experiment.table_rows import list_recipes
 
-    table = new_table("Recipes", "name", "data", ">resolution", "network", wrap="length")
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        train = recipe.train
-        length = f"{train.epochs:g} epochs" if train.steps is None else f"{train.steps:,} steps"
-        table.add_row(
-            name, recipe.data.name, str(recipe.data.resolution), recipe.model.name, length
-        )
+    table = new_table("Recipes; rows of a table small, too: NAME@mini", "name", wrap="what")
+    for recipe in list_recipes():
+        table.add_row(recipe.name, recipe.title)
     console.print(table)

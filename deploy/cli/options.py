@@ -10,7 +10,6 @@ from deploy.run.planning import InputMode, ScheduleName
 
 __all__ = ["DEFAULT_TARGET", "InputMode", "ScheduleName"]
 
-RECIPE_HELP = "Name of a committed recipe (netbooster list recipes) or path of a recipe file."
 
 RunFolder = Annotated[
     Path,

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from netbooster.experiment.recipe import Recipe
 
 RECIPE_HELP = (
-    "Path of a recipe file, name of a committed recipe (digits, glyphs), or a table's row "
-    "(table1/mobilenetv2-tiny-vanilla); with @mini the row's small variant."
+    "Path of a recipe file, name of a committed recipe (netbooster list recipes: digits, "
+    "table1/mobilenetv2-tiny-vanilla), with @mini a row's small variant."
 )
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help=RECIPE_HELP)]
 SetOption = Annotated[

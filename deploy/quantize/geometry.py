@@ -8,7 +8,9 @@ grown by zeros at its end: a symmetric 3x3 at stride 2 on an even size is exactl
 
 from dataclasses import dataclass
 
-SAME, VALID = 0, 1  # the schema's codes
+from deploy.tflite.schema import Padding
+
+SAME, VALID = Padding.SAME, Padding.VALID
 _MOST_ZEROS = 2  # rows or columns of zeros that a kernel may grow by in each direction
 
 

@@ -8,14 +8,16 @@ from typing import NamedTuple
 
 import torch
 
+from deploy.tflite.schema import ActivationFunctionType
+
 
 class Activation(IntEnum):
     """Activations that TFLite fuses into an operator; the values are the schema's codes."""
 
-    NONE = 0
-    RELU = 1
-    RELU_N1_TO_1 = 2
-    RELU6 = 3
+    NONE = ActivationFunctionType.NONE
+    RELU = ActivationFunctionType.RELU
+    RELU_N1_TO_1 = ActivationFunctionType.RELU_N1_TO_1
+    RELU6 = ActivationFunctionType.RELU6
 
     @property
     def bounds(self) -> tuple[float | None, float | None]:

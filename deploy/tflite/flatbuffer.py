@@ -2,15 +2,54 @@
 
 The generated object API trusts offsets and vector lengths, so a hostile file can make it loop for
 billions of elements. This reader checks every offset against the file and never recurses, so the
-work is bounded by the file's size. Field numbers come from the public TFLite schema.
+work is bounded by the file's size. :mod:`deploy.tflite.schema` has the fields of TFLite's tables.
 """
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 from deploy.core.errors import DeployError
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """A field with one number: its ``struct`` letter, and its value where a table leaves it out."""
+
+    number: int
+    layout: str
+    default: int | float
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A field with a vector of numbers of a numpy type."""
+
+    number: int
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """A field with a string."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Child:
+    """A field with a table."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Children:
+    """A field with a vector of tables."""
+
+    number: int
 
 
 class FlatBuffer:
@@ -44,7 +83,7 @@ class FlatBuffer:
 
 
 class Table:
-    """One table; fields are asked for by their number in the schema."""
+    """One table; fields are asked for by what the schema says about them."""
 
     def __init__(self, buffer: FlatBuffer, position: int) -> None:
         self.buffer = buffer
@@ -54,32 +93,35 @@ class Table:
         if self._vtable_size < 4 or self._vtable + self._vtable_size > len(buffer.data):
             raise buffer.fail(f"broken vtable at {self._vtable}")
 
-    def _field(self, number: int) -> int | None:
+    def _place(self, number: int) -> int | None:
         slot = 4 + 2 * number
         if slot + 2 > self._vtable_size:
             return None
         offset = self.buffer.read_int("H", self._vtable + slot)
         return self.position + offset if offset else None
 
-    def integer(self, number: int, layout: str = "i", default: int = 0) -> int:
-        """An integer or enum field; ``layout`` is its ``struct`` letter."""
-        position = self._field(number)
-        return default if position is None else self.buffer.read_int(layout, position)
+    def integer(self, field: Scalar) -> int:
+        """An integer or enum field."""
+        return int(self.real(field))
 
-    def real(self, number: int, default: float = 0.0) -> float:
-        """A float32 field."""
-        position = self._field(number)
-        return default if position is None else float(self.buffer.read("f", position))
+    def truth(self, field: Scalar) -> bool:
+        """A bool field."""
+        return bool(self.real(field))
 
-    def table(self, number: int) -> "Table | None":
+    def real(self, field: Scalar) -> int | float:
+        """A field with any number."""
+        position = self._place(field.number)
+        return field.default if position is None else self.buffer.read(field.layout, position)
+
+    def table(self, field: Child) -> "Table | None":
         """A table field, or None where it is absent."""
-        position = self._field(number)
+        position = self._place(field.number)
         if position is None:
             return None
         return Table(self.buffer, position + self.buffer.read_int("I", position))
 
     def _vector(self, number: int, item_size: int) -> tuple[int, int] | None:
-        position = self._field(number)
+        position = self._place(number)
         if position is None:
             return None
         start = position + self.buffer.read_int("I", position)
@@ -88,32 +130,32 @@ class Table:
             raise self.buffer.fail(f"vector of {count} items at {start} ends outside the file")
         return start + 4, count
 
-    def vector(self, number: int, dtype: str) -> np.ndarray | None:
-        """A vector of scalars as a read-only array (no copy), or None where it is absent."""
-        found = self._vector(number, np.dtype(dtype).itemsize)
+    def vector(self, field: Vector) -> np.ndarray | None:
+        """A vector of numbers as a read-only array (no copy), or None where it is absent."""
+        dtype = np.dtype(field.dtype)
+        found = self._vector(field.number, dtype.itemsize)
         if found is None:
             return None
         return np.frombuffer(
-            self.buffer.data, dtype=np.dtype(dtype).newbyteorder("<"), count=found[1],
-            offset=found[0],
-        )  # fmt: skip
+            self.buffer.data, dtype=dtype.newbyteorder("<"), count=found[1], offset=found[0]
+        )
 
-    def length(self, number: int) -> int:
+    def length(self, field: Children) -> int:
         """How many items a vector of tables has."""
-        found = self._vector(number, 4)
+        found = self._vector(field.number, 4)
         return 0 if found is None else found[1]
 
-    def tables(self, number: int) -> Iterator["Table"]:
+    def tables(self, field: Children) -> Iterator["Table"]:
         """The items of a vector of tables."""
-        found = self._vector(number, 4)
+        found = self._vector(field.number, 4)
         if found is not None:
             start, count = found
             for item in range(start, start + 4 * count, 4):
                 yield Table(self.buffer, item + self.buffer.read_int("I", item))
 
-    def text(self, number: int) -> str:
+    def text(self, field: Text) -> str:
         """A string field; bytes that are not UTF-8 are replaced; empty where it is absent."""
-        found = self._vector(number, 1)
+        found = self._vector(field.number, 1)
         if found is None:
             return ""
         return self.buffer.data[found[0] : found[0] + found[1]].decode("utf-8", "replace")

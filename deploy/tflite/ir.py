@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 
 from deploy.core.errors import DeployError
+from deploy.tflite.schema import TensorType
 
 MAX_ROWS = 65535  # what nb_ring can count
 
 
 class DType(IntEnum):
-    """Element types, numbered as in the TFLite schema."""
+    """Element types that the reader knows, numbered as in the TFLite schema."""
 
-    FLOAT32 = 0
-    FLOAT16 = 1
-    INT32 = 2
-    UINT8 = 3
-    INT64 = 4
-    STRING = 5
-    BOOL = 6
-    INT16 = 7
-    INT8 = 9
+    FLOAT32 = TensorType.FLOAT32
+    FLOAT16 = TensorType.FLOAT16
+    INT32 = TensorType.INT32
+    UINT8 = TensorType.UINT8
+    INT64 = TensorType.INT64
+    STRING = TensorType.STRING
+    BOOL = TensorType.BOOL
+    INT16 = TensorType.INT16
+    INT8 = TensorType.INT8
 
     @property
     def numpy(self) -> str:
         """The numpy name of the type."""
-        return {0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool",
-                7: "int16", 9: "int8"}[int(self)]  # fmt: skip
+        return self.name.lower()
 
     @property
     def size(self) -> int:

@@ -10,6 +10,7 @@ import numpy as np
 
 from deploy.tflite.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.tflite.layer import Constant, Requantization
+from deploy.tflite.schema import ActivationFunctionType
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
@@ -20,7 +21,12 @@ _BIAS_PLACE, _CHANNELS_END = 6, 32
 MAX_EXPONENT = 30
 
 # Fused activation functions of the schema that have an integer meaning.
-ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
+_ACTIVATIONS = (
+    ActivationFunctionType.NONE,
+    ActivationFunctionType.RELU,
+    ActivationFunctionType.RELU_N1_TO_1,
+    ActivationFunctionType.RELU6,
+)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
@@ -55,19 +61,18 @@ def activation_range(activation: int, quantization: Quantization) -> tuple[int, 
     def quantize(real: float) -> int:
         return zero_point + round_away(float(np.float32(real) / scale))
 
-    kind = ACTIVATIONS[activation]
-    if kind in ("relu", "relu6"):
+    if activation in (ActivationFunctionType.RELU, ActivationFunctionType.RELU6):
         low = max(low, quantize(0.0))
-    if kind == "relu6":
+    if activation == ActivationFunctionType.RELU6:
         high = min(high, quantize(6.0))
-    if kind == "relu_n1_to_1":
+    if activation == ActivationFunctionType.RELU_N1_TO_1:
         low, high = max(low, quantize(-1.0)), min(high, quantize(1.0))
     return low, high
 
 
 def check_activation(graph: Graph, op: Operator, activation: int) -> None:
     """Refuse a fused activation that the integer kernels do not have."""
-    if activation not in ACTIVATIONS:
+    if activation not in _ACTIVATIONS:
         raise graph.error(
             op,
             f"fused activation {activation} is not supported; "

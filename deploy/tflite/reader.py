@@ -6,8 +6,9 @@ import math
 import numpy as np
 
 from deploy.core.errors import DeployError
+from deploy.tflite import schema
 from deploy.tflite.border import strip_float_border
-from deploy.tflite.flatbuffer import FlatBuffer, Table
+from deploy.tflite.flatbuffer import Children, FlatBuffer, Table, Vector
 from deploy.tflite.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.tflite.ops import find_operator, operator_name
 from deploy.tflite.shapes import strip_shape_arithmetic
@@ -70,24 +71,30 @@ def parse_graph(data: bytes, name: str) -> Graph:
     if len(data) < 8 or data[4:8] != b"TFL3":
         raise DeployError(f"{name}: not a TFLite model (no TFL3 identifier); give a .tflite file")
     root = buffer.root()
-    version = root.integer(0, "I")
+    version = root.integer(schema.Model.VERSION)
     if version != 3:
         raise DeployError(f"{name}: schema version {version}; only version 3 is known")
-    if root.length(2) != 1:
-        raise DeployError(
-            f"{name}: {root.length(2)} subgraphs; only models with exactly one are supported"
-        )
-    subgraph = next(root.tables(2))
-    buffers = list(_limited(root, 4, 4 * MAX_TENSORS, "buffers"))
+    count = root.length(schema.Model.SUBGRAPHS)
+    if count != 1:
+        raise DeployError(f"{name}: {count} subgraphs; only models with exactly one are supported")
+    subgraph = next(root.tables(schema.Model.SUBGRAPHS))
+    buffers = list(_limited(root, schema.Model.BUFFERS, 4 * MAX_TENSORS, "buffers"))
     tensors = tuple(
         _read_tensor(name, index, table, buffers)
-        for index, table in enumerate(_limited(subgraph, 0, MAX_TENSORS, "tensors"))
+        for index, table in enumerate(
+            _limited(subgraph, schema.SubGraph.TENSORS, MAX_TENSORS, "tensors")
+        )
     )
-    codes = [_operator_code(t) for t in _limited(root, 1, MAX_OPERATORS, "operator codes")]
-    inputs = _indices(buffer, subgraph, 1, len(tensors), "graph inputs")
-    outputs = _indices(buffer, subgraph, 2, len(tensors), "graph outputs")
+    codes = [
+        _operator_code(t)
+        for t in _limited(root, schema.Model.OPERATOR_CODES, MAX_OPERATORS, "operator codes")
+    ]
+    inputs = _indices(buffer, subgraph, schema.SubGraph.INPUTS, len(tensors), "graph inputs")
+    outputs = _indices(buffer, subgraph, schema.SubGraph.OUTPUTS, len(tensors), "graph outputs")
     operators = []
-    for index, table in enumerate(_limited(subgraph, 3, MAX_OPERATORS, "operators")):
+    for index, table in enumerate(
+        _limited(subgraph, schema.SubGraph.OPERATORS, MAX_OPERATORS, "operators")
+    ):
         operators.append(_read_operator(name, index, table, codes, tensors))
     return Graph(name, hashlib.sha256(data).hexdigest(), tensors, tuple(operators), inputs, outputs)
 
@@ -139,21 +146,22 @@ def _refuse_unknown(graph: Graph, op: Operator) -> None:
         )
 
 
-def _limited(table: Table, field: int, limit: int, what: str) -> list[Table]:
+def _limited(table: Table, field: Children, limit: int, what: str) -> list[Table]:
     if table.length(field) > limit:
         raise table.buffer.fail(f"{table.length(field)} {what}, at most {limit} are allowed")
     return list(table.tables(field))
 
 
 def _operator_code(table: Table) -> tuple[int, str]:
-    old, new = table.integer(0, "b"), table.integer(3, "i")
-    return max(old, new), table.text(1)
+    old = table.integer(schema.OperatorCode.DEPRECATED_BUILTIN_CODE)
+    new = table.integer(schema.OperatorCode.BUILTIN_CODE)
+    return max(old, new), table.text(schema.OperatorCode.CUSTOM_CODE)
 
 
 def _indices(
-    buffer: FlatBuffer, table: Table, field: int, count: int, what: str
+    buffer: FlatBuffer, table: Table, field: Vector, count: int, what: str
 ) -> tuple[int, ...]:
-    found = table.vector(field, "int32")
+    found = table.vector(field)
     if found is None or not len(found) or len(found) > MAX_OPERANDS:
         raise buffer.fail(f"{0 if found is None else len(found)} {what}")
     if found.min() < 0 or found.max() >= count:
@@ -165,9 +173,9 @@ def _indices(
 
 
 def _read_tensor(model: str, index: int, table: Table, buffers: list[Table]) -> Tensor:
-    name = table.text(3)
+    name = table.text(schema.Tensor.NAME)
     label = f"{model}: tensor {index} ({name!r})"
-    code = table.integer(1, "b")
+    code = table.integer(schema.Tensor.TYPE)
     if code not in _SUPPORTED_TYPES:
         raise DeployError(f"{label}: element type {code} of the schema is not supported")
     dtype = DType(code)
@@ -175,18 +183,18 @@ def _read_tensor(model: str, index: int, table: Table, buffers: list[Table]) -> 
     elements = math.prod(shape)
     if elements * dtype.size > MAX_TENSOR_BYTES:
         raise DeployError(f"{label}: {elements * dtype.size} bytes are more than a model can need")
-    if table.integer(5, "?"):
+    if table.truth(schema.Tensor.IS_VARIABLE):
         raise DeployError(f"{label}: variable tensors (state between runs) are not supported")
-    if table.table(6) is not None:
+    if table.table(schema.Tensor.SPARSITY) is not None:
         raise DeployError(f"{label}: sparse tensors are not supported; export it dense")
-    number = table.integer(2, "I")
+    number = table.integer(schema.Tensor.BUFFER)
     if number >= len(buffers):
         raise DeployError(f"{label}: buffer {number} does not exist; the file is damaged")
     data = None
     holder = buffers[number]
-    if holder.integer(1, "Q") or holder.integer(2, "Q"):
+    if holder.integer(schema.Buffer.OFFSET) or holder.integer(schema.Buffer.SIZE):
         raise DeployError(f"{label}: data outside the flatbuffer is not supported")
-    raw = holder.vector(0, "uint8") if number else None
+    raw = holder.vector(schema.Buffer.DATA) if number else None
     if raw is not None and len(raw):
         if len(raw) != elements * dtype.size:
             raise DeployError(
@@ -198,13 +206,18 @@ def _read_tensor(model: str, index: int, table: Table, buffers: list[Table]) -> 
 
 
 def _read_shape(label: str, table: Table) -> tuple[int, ...]:
-    fixed = table.vector(0, "int32")
-    for field in (7, 0):  # shape_signature holds -1 where a dimension is dynamic
-        found = table.vector(field, "int32")
+    fixed = table.vector(schema.Tensor.SHAPE)
+    # The signature holds -1 where a dimension is dynamic.
+    for field in (schema.Tensor.SHAPE_SIGNATURE, schema.Tensor.SHAPE):
+        found = table.vector(field)
         if found is None:
             continue
         # TensorFlow's converter leaves the batch open and writes 1 into the shape itself.
-        if field == 7 and fixed is not None and len(fixed) == len(found) > 0:
+        if (
+            field is schema.Tensor.SHAPE_SIGNATURE
+            and fixed is not None
+            and len(fixed) == len(found) > 0
+        ):
             open_batch = found[0] == -1 and fixed[0] == 1
             found = np.concatenate([fixed[:1], found[1:]]) if open_batch else found
         if len(found) > MAX_RANK:
@@ -215,25 +228,25 @@ def _read_shape(label: str, table: Table) -> tuple[int, ...]:
             )
         if len(found) and found.min() == 0:
             raise DeployError(f"{label}: shape {found.tolist()} is empty; export the model again")
-    found = table.vector(0, "int32")
+    found = table.vector(schema.Tensor.SHAPE)
     return () if found is None else tuple(int(v) for v in found)
 
 
 def _read_quantization(
     label: str, table: Table, shape: tuple[int, ...], dtype: DType
 ) -> Quantization | None:
-    quantization = table.table(4)
+    quantization = table.table(schema.Tensor.QUANTIZATION)
     if quantization is None:
         return None
-    scales = quantization.vector(2, "float32")
-    zeros = quantization.vector(3, "int64")
+    scales = quantization.vector(schema.QuantizationParameters.SCALE)
+    zeros = quantization.vector(schema.QuantizationParameters.ZERO_POINT)
     if scales is None or not len(scales):
         return None
-    if quantization.integer(4, "B"):
+    if quantization.integer(schema.QuantizationParameters.DETAILS_TYPE):
         raise DeployError(f"{label}: custom or block-wise quantization is not supported")
     if not np.isfinite(scales).all() or (scales <= 0).any():
         raise DeployError(f"{label}: a quantization scale is not a finite number above 0")
-    axis = quantization.integer(6, "i")
+    axis = quantization.integer(schema.QuantizationParameters.QUANTIZED_DIMENSION)
     if len(scales) > 1 and (not 0 <= axis < len(shape) or shape[axis] != len(scales)):
         raise DeployError(
             f"{label}: {len(scales)} scales do not match dimension {axis} of {list(shape)}"
@@ -260,12 +273,15 @@ def _read_operator(
     codes: list[tuple[int, str]],
     tensors: tuple[Tensor, ...],
 ) -> Operator:
-    opcode = table.integer(0, "I")
+    opcode = table.integer(schema.Operator.OPCODE_INDEX)
     if opcode >= len(codes):
         raise table.buffer.fail(f"operator {index} has code index {opcode} of {len(codes)}")
     operands = []
-    for field, low, what in ((1, -1, "inputs"), (2, 0, "outputs")):
-        found = table.vector(field, "int32")
+    for field, low, what in (
+        (schema.Operator.INPUTS, -1, "inputs"),
+        (schema.Operator.OUTPUTS, 0, "outputs"),
+    ):
+        found = table.vector(field)
         values = np.zeros(0, np.int32) if found is None else found
         if len(values) > MAX_OPERANDS:
             raise table.buffer.fail(f"operator {index} has {len(values)} {what}")
@@ -277,8 +293,8 @@ def _read_operator(
     module = find_operator(kind)
     if module is None:
         return Operator(index, kind, inputs, outputs, None)
-    options_type = table.integer(3, "B")
-    options = table.table(4)
+    options_type = table.integer(schema.Operator.BUILTIN_OPTIONS_TYPE)
+    options = table.table(schema.Operator.BUILTIN_OPTIONS)
     if options is not None and options_type != module.OPTIONS:
         raise DeployError(f"{model}: operator {index} {kind} has options of another operator")
     if options is None and module.NEEDS_OPTIONS:

@@ -2,7 +2,7 @@
 
 Every file offers the same names, so that adding an operator is adding a file and a line here:
 
-- ``OPTIONS``: the number of its options table in the schema's BuiltinOptions union (0: none);
+- ``OPTIONS``: its options table in the schema's union;
   ``NEEDS_OPTIONS``: whether a model without that table is refused;
 - ``read(options)``: the attributes, a frozen dataclass (or None);
 - ``check(graph, op)``: DeployError for what the integer kernels cannot do;
@@ -10,7 +10,6 @@ Every file offers the same names, so that adding an operator is adding a file an
 - ``lower(graph, op)``: the :class:`deploy.tflite.layer.Layer` that runs it.
 """
 
-from functools import cache
 from typing import Protocol
 
 from deploy.tflite.flatbuffer import Table
@@ -42,12 +41,13 @@ from deploy.tflite.ops import (
     tanh,
     transpose,
 )
+from deploy.tflite.schema import BuiltinOperator, BuiltinOptions
 
 
 class OperatorModule(Protocol):
     """The verbs of an operator's file."""
 
-    OPTIONS: int
+    OPTIONS: BuiltinOptions
     NEEDS_OPTIONS: bool
 
     def read(self, options: Table | None) -> object:
@@ -62,6 +62,8 @@ class OperatorModule(Protocol):
     def lower(self, graph: Graph, op: Operator) -> Layer:
         """The kernel call."""
 
+
+_CODES = frozenset(BuiltinOperator)
 
 _OPERATORS: dict[str, OperatorModule] = {
     "ADD": add,
@@ -101,14 +103,8 @@ def supported_operators() -> list[str]:
     return sorted(_OPERATORS)
 
 
-@cache
-def _schema_names() -> dict[int, str]:
-    from ai_edge_litert.schema_py_generated import BuiltinOperator
-
-    return {v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)}
-
-
 def operator_name(code: int, custom: str) -> str:
     """The schema's name of a builtin operator code, with the custom code where there is one."""
-    name = _schema_names().get(code, f"builtin operator {code}")
-    return f"CUSTOM {custom!r}" if name == "CUSTOM" else name
+    if code == BuiltinOperator.CUSTOM:
+        return f"CUSTOM {custom!r}"
+    return BuiltinOperator(code).name if code in _CODES else f"builtin operator {code}"

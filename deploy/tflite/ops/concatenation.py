@@ -9,8 +9,9 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Constant, Layer
 from deploy.tflite.numerics import require_int8
 from deploy.tflite.ops.lookup import refuse_constant
+from deploy.tflite.schema import BuiltinOptions, ConcatenationOptions
 
-OPTIONS = 10
+OPTIONS = BuiltinOptions.ConcatenationOptions
 NEEDS_OPTIONS = True
 MAX_INPUTS = 10  # of the reference
 
@@ -26,7 +27,10 @@ class Concatenation:
 def read(options: Table | None) -> Concatenation:
     """Attributes from ConcatenationOptions."""
     assert options is not None
-    return Concatenation(options.integer(0), options.integer(1, "b"))
+    return Concatenation(
+        options.integer(ConcatenationOptions.AXIS),
+        options.integer(ConcatenationOptions.FUSED_ACTIVATION_FUNCTION),
+    )
 
 
 def _axis(graph: Graph, op: Operator) -> int:

@@ -23,8 +23,9 @@ from deploy.tflite.ops.window import (
     paddings_before,
     window_shape,
 )
+from deploy.tflite.schema import BuiltinOptions, Conv2DOptions
 
-OPTIONS = 1
+OPTIONS = BuiltinOptions.Conv2DOptions
 NEEDS_OPTIONS = True
 
 
@@ -45,12 +46,12 @@ def read(options: Table | None) -> Conv2D:
     """Attributes from Conv2DOptions."""
     assert options is not None
     return Conv2D(
-        padding=options.integer(0, "b"),
-        stride_w=options.integer(1),
-        stride_h=options.integer(2),
-        activation=options.integer(3, "b"),
-        dilation_w=options.integer(4, "i", 1),
-        dilation_h=options.integer(5, "i", 1),
+        padding=options.integer(Conv2DOptions.PADDING),
+        stride_w=options.integer(Conv2DOptions.STRIDE_W),
+        stride_h=options.integer(Conv2DOptions.STRIDE_H),
+        activation=options.integer(Conv2DOptions.FUSED_ACTIVATION_FUNCTION),
+        dilation_w=options.integer(Conv2DOptions.DILATION_W_FACTOR),
+        dilation_h=options.integer(Conv2DOptions.DILATION_H_FACTOR),
     )
 
 

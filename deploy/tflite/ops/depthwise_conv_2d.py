@@ -30,8 +30,9 @@ from deploy.tflite.ops.window import (
     paddings_before,
     window_shape,
 )
+from deploy.tflite.schema import BuiltinOptions, DepthwiseConv2DOptions
 
-OPTIONS = 2
+OPTIONS = BuiltinOptions.DepthwiseConv2DOptions
 NEEDS_OPTIONS = True
 
 
@@ -52,12 +53,12 @@ def read(options: Table | None) -> DepthwiseConv2D:
     """Attributes from DepthwiseConv2DOptions."""
     assert options is not None
     return DepthwiseConv2D(
-        padding=options.integer(0, "b"),
-        stride_w=options.integer(1),
-        stride_h=options.integer(2),
-        activation=options.integer(4, "b"),
-        dilation_w=options.integer(5, "i", 1),
-        dilation_h=options.integer(6, "i", 1),
+        padding=options.integer(DepthwiseConv2DOptions.PADDING),
+        stride_w=options.integer(DepthwiseConv2DOptions.STRIDE_W),
+        stride_h=options.integer(DepthwiseConv2DOptions.STRIDE_H),
+        activation=options.integer(DepthwiseConv2DOptions.FUSED_ACTIVATION_FUNCTION),
+        dilation_w=options.integer(DepthwiseConv2DOptions.DILATION_W_FACTOR),
+        dilation_h=options.integer(DepthwiseConv2DOptions.DILATION_H_FACTOR),
     )
 
 

@@ -4,8 +4,9 @@ from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.ops.lookup import infer_lookup
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 38
+OPTIONS = BuiltinOptions.DequantizeOptions
 NEEDS_OPTIONS = False
 
 infer = infer_lookup

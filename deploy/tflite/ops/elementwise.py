@@ -15,6 +15,7 @@ from deploy.tflite.ir import Graph, Operator, Tensor
 from deploy.tflite.layer import Constant, FieldValue, Layer, RowWindow
 from deploy.tflite.numerics import activation_range, check_activation, require_int8
 from deploy.tflite.ops.lookup import lower_lookup
+from deploy.tflite.schema import AddOptions
 
 MAX_AXES = 6
 
@@ -44,7 +45,9 @@ class Arithmetic:
 
 def read_elementwise(options: Table | None) -> Elementwise:
     """Attributes from AddOptions, SubOptions or MulOptions."""
-    return Elementwise(options.integer(0, "b") if options is not None else 0)
+    return Elementwise(
+        options.integer(AddOptions.FUSED_ACTIVATION_FUNCTION) if options is not None else 0
+    )
 
 
 def check_elementwise(graph: Graph, op: Operator) -> None:

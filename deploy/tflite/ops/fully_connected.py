@@ -16,8 +16,13 @@ from deploy.tflite.numerics import (
 from deploy.tflite.ops.bias import read_bias
 from deploy.tflite.ops.product import in_one_rounding, product_requantization
 from deploy.tflite.ops.window import MAX_DIMENSION
+from deploy.tflite.schema import (
+    BuiltinOptions,
+    FullyConnectedOptions,
+    FullyConnectedOptionsWeightsFormat,
+)
 
-OPTIONS = 8
+OPTIONS = BuiltinOptions.FullyConnectedOptions
 NEEDS_OPTIONS = True
 
 
@@ -34,7 +39,9 @@ def read(options: Table | None) -> FullyConnected:
     """Attributes from FullyConnectedOptions."""
     assert options is not None
     return FullyConnected(
-        options.integer(0, "b"), options.integer(1, "b"), bool(options.integer(2, "?"))
+        options.integer(FullyConnectedOptions.FUSED_ACTIVATION_FUNCTION),
+        options.integer(FullyConnectedOptions.WEIGHTS_FORMAT),
+        options.truth(FullyConnectedOptions.KEEP_NUM_DIMS),
     )
 
 
@@ -46,7 +53,7 @@ def check(graph: Graph, op: Operator) -> None:
     require_int8(graph, op, target, "output")
     require_constant(graph, op, weights, "weights")
     check_activation(graph, op, a.activation)
-    if a.weights_format != 0:
+    if a.weights_format != FullyConnectedOptionsWeightsFormat.DEFAULT:
         raise graph.error(op, "shuffled weights are not supported; export with default weights")
     if len(weights.shape) != 2 or max(weights.shape) > MAX_DIMENSION:
         raise graph.error(

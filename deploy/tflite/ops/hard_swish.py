@@ -8,8 +8,9 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import MAX_EXPONENT, quantize_multiplier, require_int8
 from deploy.tflite.ops.lookup import check_lookup, infer_lookup, lower_lookup
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 91
+OPTIONS = BuiltinOptions.HardSwishOptions
 NEEDS_OPTIONS = False
 INT16_MIN, INT16_MAX = -(2**15), 2**15 - 1
 

@@ -6,8 +6,9 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.ops.lookup import infer_lookup
 from deploy.tflite.ops.saturating import check_saturating, lower_saturating
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 0
+OPTIONS = BuiltinOptions.NONE
 NEEDS_OPTIONS = False
 FRACTION_BITS = 8
 

@@ -3,8 +3,9 @@
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.ops.pooling import check_pool, infer_pool, lower_pool, read_pool
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 5
+OPTIONS = BuiltinOptions.Pool2DOptions
 NEEDS_OPTIONS = True
 
 read = read_pool

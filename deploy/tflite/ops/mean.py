@@ -7,8 +7,9 @@ from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import quantize_multiplier, require_constant, require_int8
 from deploy.tflite.ops.window import check_image
+from deploy.tflite.schema import BuiltinOptions, ReducerOptions
 
-OPTIONS = 27
+OPTIONS = BuiltinOptions.ReducerOptions
 NEEDS_OPTIONS = True
 
 
@@ -22,7 +23,7 @@ class Mean:
 def read(options: Table | None) -> Mean:
     """Attributes from ReducerOptions."""
     assert options is not None
-    return Mean(bool(options.integer(0, "?")))
+    return Mean(options.truth(ReducerOptions.KEEP_DIMS))
 
 
 def check(graph: Graph, op: Operator) -> None:

@@ -12,8 +12,9 @@ from deploy.tflite.ops.elementwise import (
     read_elementwise,
 )
 from deploy.tflite.ops.rescale import check_exponent
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 21
+OPTIONS = BuiltinOptions.MulOptions
 NEEDS_OPTIONS = False
 # A product of 17 bits, shifted to the left by more, leaves 32 bits: the reference is not defined.
 MAX_LEFT_SHIFT = 14

@@ -7,8 +7,9 @@ from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import require_constant, require_int8
 from deploy.tflite.ops.window import MAX_DIMENSION
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 22
+OPTIONS = BuiltinOptions.PadOptions
 NEEDS_OPTIONS = False
 
 

@@ -7,6 +7,7 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import activation_range, check_activation, require_int8
 from deploy.tflite.ops.window import Window, check_image, check_window, window_shape
+from deploy.tflite.schema import Pool2DOptions
 
 
 @dataclass(frozen=True)
@@ -23,10 +24,14 @@ def read_pool(options: Table | None) -> Pool2D:
     """Attributes from Pool2DOptions."""
     assert options is not None
     return Pool2D(
-        padding=options.integer(0, "b"),
-        horizontal=Window(options.integer(3), options.integer(1)),
-        vertical=Window(options.integer(4), options.integer(2)),
-        activation=options.integer(5, "b"),
+        padding=options.integer(Pool2DOptions.PADDING),
+        horizontal=Window(
+            options.integer(Pool2DOptions.FILTER_WIDTH), options.integer(Pool2DOptions.STRIDE_W)
+        ),
+        vertical=Window(
+            options.integer(Pool2DOptions.FILTER_HEIGHT), options.integer(Pool2DOptions.STRIDE_H)
+        ),
+        activation=options.integer(Pool2DOptions.FUSED_ACTIVATION_FUNCTION),
     )
 
 

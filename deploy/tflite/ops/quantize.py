@@ -10,8 +10,9 @@ from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_int8
 from deploy.tflite.ops.lookup import infer_lookup, lower_lookup, refuse_constant
 from deploy.tflite.ops.rescale import check_exponent
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 89
+OPTIONS = BuiltinOptions.QuantizeOptions
 NEEDS_OPTIONS = False
 
 infer = infer_lookup

@@ -9,10 +9,10 @@ from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import activation_range, require_int8
 from deploy.tflite.ops.lookup import check_lookup, infer_lookup, lower_lookup
 from deploy.tflite.ops.rescale import check_exponent
+from deploy.tflite.schema import ActivationFunctionType, BuiltinOptions
 
-OPTIONS = 0
+OPTIONS = BuiltinOptions.NONE
 NEEDS_OPTIONS = False
-RELU = 1
 
 infer = infer_lookup
 
@@ -40,7 +40,7 @@ def lower(graph: Graph, op: Operator) -> Layer:
     in_zero = require_int8(graph, op, graph.input(op, 0), "input").zero_points[0]
     out_q = require_int8(graph, op, graph.output(op), "output")
     multiplier, exponent = _multiplier(graph, op)
-    low, high = activation_range(RELU, out_q)
+    low, high = activation_range(ActivationFunctionType.RELU, out_q)
 
     def of(value: int) -> int:
         scaled = multiply_by_quantized_multiplier(value - in_zero, multiplier, exponent)

@@ -5,10 +5,10 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import activation_range, require_int8
 from deploy.tflite.ops.lookup import check_lookup, infer_lookup, lower_lookup
+from deploy.tflite.schema import ActivationFunctionType, BuiltinOptions
 
-OPTIONS = 0
+OPTIONS = BuiltinOptions.NONE
 NEEDS_OPTIONS = False
-RELU6 = 3
 
 infer = infer_lookup
 
@@ -29,5 +29,7 @@ def check(graph: Graph, op: Operator) -> None:
 
 def lower(graph: Graph, op: Operator) -> Layer:
     """A look-up."""
-    low, high = activation_range(RELU6, require_int8(graph, op, graph.input(op, 0), "input"))
+    low, high = activation_range(
+        ActivationFunctionType.RELU6, require_int8(graph, op, graph.input(op, 0), "input")
+    )
     return lower_lookup(graph, op, lambda value: max(low, min(high, value)))

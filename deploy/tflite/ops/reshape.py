@@ -4,8 +4,9 @@ from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_int8
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 17
+OPTIONS = BuiltinOptions.ReshapeOptions
 NEEDS_OPTIONS = False
 
 

@@ -6,8 +6,9 @@ from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Constant, Layer
 from deploy.tflite.ops.resize import Resize, check_resize, infer_resize, output_size
+from deploy.tflite.schema import BuiltinOptions, ResizeBilinearOptions
 
-OPTIONS = 15
+OPTIONS = BuiltinOptions.ResizeBilinearOptions
 NEEDS_OPTIONS = False
 ONE = 1024
 
@@ -15,10 +16,13 @@ infer = infer_resize
 
 
 def read(options: Table | None) -> Resize:
-    """Attributes from ResizeBilinearOptions; the first two fields are not used any more."""
+    """Attributes from ResizeBilinearOptions."""
     if options is None:
         return Resize(False, False)
-    return Resize(bool(options.integer(2, "?")), bool(options.integer(3, "?")))
+    return Resize(
+        options.truth(ResizeBilinearOptions.ALIGN_CORNERS),
+        options.truth(ResizeBilinearOptions.HALF_PIXEL_CENTERS),
+    )
 
 
 def between(length: int, count: int, how: Resize) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

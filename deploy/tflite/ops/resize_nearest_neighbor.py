@@ -7,8 +7,9 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Constant, Layer
 from deploy.tflite.numerics import round_away
 from deploy.tflite.ops.resize import Resize, check_resize, infer_resize, output_size
+from deploy.tflite.schema import BuiltinOptions, ResizeNearestNeighborOptions
 
-OPTIONS = 74
+OPTIONS = BuiltinOptions.ResizeNearestNeighborOptions
 NEEDS_OPTIONS = False
 
 check = check_resize
@@ -19,7 +20,10 @@ def read(options: Table | None) -> Resize:
     """Attributes from ResizeNearestNeighborOptions."""
     if options is None:
         return Resize(False, False)
-    return Resize(bool(options.integer(0, "?")), bool(options.integer(1, "?")))
+    return Resize(
+        options.truth(ResizeNearestNeighborOptions.ALIGN_CORNERS),
+        options.truth(ResizeNearestNeighborOptions.HALF_PIXEL_CENTERS),
+    )
 
 
 def nearest(length: int, count: int, how: Resize) -> np.ndarray:

@@ -14,8 +14,9 @@ from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Constant, Layer
 from deploy.tflite.numerics import INT32_MAX, quantize_multiplier, require_int8
+from deploy.tflite.schema import BuiltinOptions, SoftmaxOptions
 
-OPTIONS = 9
+OPTIONS = BuiltinOptions.SoftmaxOptions
 NEEDS_OPTIONS = True
 INTEGER_BITS = 5  # of the scaled difference, Q5.26
 
@@ -30,7 +31,7 @@ class Softmax:
 def read(options: Table | None) -> Softmax:
     """Attributes from SoftmaxOptions."""
     assert options is not None
-    return Softmax(options.real(0))
+    return Softmax(options.real(SoftmaxOptions.BETA))
 
 
 def _real_multiplier(graph: Graph, op: Operator) -> float:

@@ -9,8 +9,9 @@ from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_constant
 from deploy.tflite.ops.gather import check_gather, lower_gather, strides_of
+from deploy.tflite.schema import BuiltinOptions, StridedSliceOptions
 
-OPTIONS = 32
+OPTIONS = BuiltinOptions.StridedSliceOptions
 NEEDS_OPTIONS = True
 MAX_RANK = 4  # of the reference
 
@@ -43,8 +44,14 @@ class Range:
 def read(options: Table | None) -> StridedSlice:
     """Attributes from StridedSliceOptions."""
     assert options is not None
-    begin, end, ellipsis, new_axis, shrink = (options.integer(field) for field in range(5))
-    return StridedSlice(begin, end, ellipsis, new_axis, shrink, bool(options.integer(5, "?")))
+    return StridedSlice(
+        begin_mask=options.integer(StridedSliceOptions.BEGIN_MASK),
+        end_mask=options.integer(StridedSliceOptions.END_MASK),
+        ellipsis_mask=options.integer(StridedSliceOptions.ELLIPSIS_MASK),
+        new_axis_mask=options.integer(StridedSliceOptions.NEW_AXIS_MASK),
+        shrink_mask=options.integer(StridedSliceOptions.SHRINK_AXIS_MASK),
+        offset=options.truth(StridedSliceOptions.OFFSET),
+    )
 
 
 def _bounds(graph: Graph, op: Operator, position: int, what: str) -> np.ndarray:

@@ -14,8 +14,9 @@ from deploy.tflite.ops.elementwise import (
     read_elementwise,
 )
 from deploy.tflite.ops.sum import LEFT_SHIFT, arithmetic_of_sum, lower_weighted_sum
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 28
+OPTIONS = BuiltinOptions.SubOptions
 NEEDS_OPTIONS = False
 
 read = read_elementwise

@@ -5,8 +5,9 @@ from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_constant
 from deploy.tflite.ops.gather import check_gather, lower_gather, strides_of
+from deploy.tflite.schema import BuiltinOptions
 
-OPTIONS = 26
+OPTIONS = BuiltinOptions.TransposeOptions
 NEEDS_OPTIONS = False
 
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from deploy.tflite.ir import Graph, Operator, Tensor
 from deploy.tflite.layer import RowWindow
+from deploy.tflite.schema import Padding
 
-SAME, VALID = 0, 1
+SAME, VALID = Padding.SAME, Padding.VALID
 MAX_DIMENSION = 65535
 
 

@@ -5,7 +5,7 @@ The method works on any torch network; recipes and the command line are built fr
 >>> import torch
 >>> from torch import nn
 >>> from netbooster.giant.contraction import contract, contraction_error
->>> from netbooster.expansion import ExpansionConfig, expand
+>>> from netbooster.giant.expansion import ExpansionConfig, expand
 >>> from netbooster.giant.plt import PLTSchedule, set_alpha
 >>> _ = torch.manual_seed(0)
 >>> def network(c):  # any nn.Module: its 1x1 convolutions before a BN, or its MLPs, can grow

@@ -84,8 +84,8 @@ def run_job(job: Job) -> dict[str, Any]:
         ``steps``, ``seconds`` and the resolved recipe.
     """
     import torch
-
     from netbooster.experiment.pipeline import contract_checked, fit_netbooster, fit_vanilla
+
     from netbooster.training.checkpoint import RunStore
     from netbooster.training.distributed import check_device
     from netbooster.training.evaluate import evaluate_splits

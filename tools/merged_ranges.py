@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from netbooster.experiment.pipeline import build_giant
 from torch import nn
 
 from deploy.quantize import export
 from deploy.quantize.calibrate import activations, channel_maxima
 from deploy.quantize.ops.conv import Conv
 from netbooster.data import Dataset
-from netbooster.experiment.pipeline import build_giant
 from netbooster.experiment.recipe import Recipe
 from netbooster.giant.expansion import expanded_layers
 

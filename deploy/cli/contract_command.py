@@ -11,10 +11,13 @@ NO_ARGS_IS_HELP = True
 
 def stage(context: RunContext) -> None:
     """Contract, then write down each model's budget for the report."""
-    from netbooster.experiment.pipeline import contract_run
+    from netbooster.experiment.run import train
 
-    contract_run(context.recipe, context.folder, device=context.device, console=console)
     for paths in context.models:
+        if not (paths.folder / "checkpoint.pt").is_file():
+            context.need(paths.contracted, "train")
+        recipe = context.recipe_of(paths.name)
+        train(recipe, paths.folder, device=context.device, console=console)
         _write_summary(context, paths)
 
 
@@ -22,7 +25,7 @@ def _write_summary(context: RunContext, paths: ModelPaths) -> None:
     from deploy.run.model_io import load_model, summarize
 
     context.need(paths.contracted, "train")
-    summary = summarize(load_model(paths.contracted), context.recipe, paths.name)
+    summary = summarize(load_model(paths.contracted), context.recipe_of(paths.name))
     write_atomic(paths.summary, json.dumps(summary, indent=1) + "\n")
     accuracy = summary["accuracy"]
     detail = f"{summary['macs']:,} MACs, {summary['parameters']:,} parameters"

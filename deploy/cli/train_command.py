@@ -13,7 +13,7 @@ from deploy.cli.recipe_options import (
     SetOption,
     change_recipe,
 )
-from deploy.run.context import ModelOption, RunContext
+from deploy.run.context import ModelOption, RunContext, model_of
 
 if TYPE_CHECKING:
     from netbooster.experiment.recipe import Recipe
@@ -24,14 +24,15 @@ FEW_STEPS = 100
 
 def open_new(recipe: "Recipe", output: Path | None) -> RunContext:
     """The run of a recipe, in ``output`` or in ``runs/<recipe's name>``."""
-    only = recipe.arm if recipe.method is not None else None
+    only = model_of(recipe) if recipe.method is not None else None
     return RunContext(recipe, output or Path("runs") / recipe.name, only=only)
 
 
 def stage(context: RunContext) -> None:
     """Train what is not trained yet."""
-    from netbooster.experiment.arms import train_method
-    from netbooster.experiment.pipeline import train_netbooster, train_vanilla
+    from netbooster.experiment.recipe import save_recipe
+    from netbooster.experiment.run import check_layout, train
+    from netbooster.training.distributed import is_writer
 
     images = context.dataset.split_size("train")  # bad data is told before the first step
     steps = context.recipe.total_steps(images)
@@ -42,14 +43,13 @@ def stage(context: RunContext) -> None:
             f"{context.recipe.train.batch_size}); some hundreds at least are needed: raise "
             "train.epochs, or lower train.batch_size",
         )
+    check_layout(context.folder)
     context.folder.mkdir(parents=True, exist_ok=True)
-    if context.recipe.method is not None:
-        train_method(context.recipe, context.folder, device=context.device, console=console)
-        return
-    if context.only in (None, "vanilla"):
-        train_vanilla(context.recipe, context.folder, device=context.device, console=console)
-    if context.only in (None, "boosted"):
-        train_netbooster(context.recipe, context.folder, device=context.device, console=console)
+    for paths in context.models:
+        recipe = context.recipe_of(paths.name)
+        train(recipe, paths.folder, device=context.device, console=console)
+    if is_writer():
+        save_recipe(context.recipe, context.folder)
 
 
 def command(

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from netbooster.experiment.recipe import Recipe
 
 MODELS = ("vanilla", "boosted")
+METHODS_OF_MODELS = {"vanilla": "vanilla", "boosted": "netbooster"}
 DEFAULT_TARGET = "mps2-an386"
 
 RunFolder = Annotated[
@@ -129,14 +130,14 @@ class RunContext:
             )
         loaded = load_recipe(str(recipe))
         if model is None and loaded.method is not None:
-            model = loaded.arm
+            model = model_of(loaded)
         context = cls(loaded, folder, target, model, force=True)
         context.check_model()
         return context
 
     def check_model(self) -> None:
         """Raises DeployError where the chosen model is unknown."""
-        known = MODELS if self.recipe.method is None else (self.recipe.arm,)
+        known = MODELS if self.recipe.method is None else (model_of(self.recipe),)
         if self.only is not None and self.only not in known:
             raise DeployError(f"unknown model '{self.only}'; choose one of: {', '.join(known)}")
 
@@ -160,6 +161,10 @@ class RunContext:
         names = [self.only] if self.only else MODELS
         return [ModelPaths(self.folder / name, self.engine) for name in names]
 
+    def recipe_of(self, model: str) -> "Recipe":
+        """The recipe by which one of the run's models is trained."""
+        return self.recipe.with_method(self.recipe.method or METHODS_OF_MODELS[model])
+
     def discard_training(self) -> None:
         """Delete what training wrote, so that it starts anew."""
         for paths in self.models:
@@ -180,3 +185,11 @@ class RunContext:
                     command += f" --engine {self.engine} --tflm-dir DIR"
             raise DeployError(f"{path} is missing; make it with: {command}")
         return path
+
+
+def model_of(recipe: "Recipe") -> str:
+    """Name of the model that a recipe with a method trains."""
+    from netbooster.methods import find_method
+
+    method = find_method(recipe.method or METHODS_OF_MODELS["boosted"])
+    return "boosted" if method.grows else method.name

@@ -16,12 +16,12 @@ from deploy.core.errors import DeployError
 from deploy.quantize import export
 from netbooster.common.budget import measure_budget
 from netbooster.data import Dataset, Preprocess
-from netbooster.experiment.pipeline import load_contracted
 from netbooster.experiment.recipe import Recipe
+from netbooster.experiment.trained import load
+from netbooster.methods import find_method
 from netbooster.models import build_model
 from netbooster.models.mobilenet_v2 import MobileNetV2
 from netbooster.quantize.fine_tuning import fine_tune_file
-from netbooster.training.loop import netbooster_phases
 
 
 @dataclass(frozen=True)
@@ -42,26 +42,26 @@ def load_model(path: Path) -> TrainedModel:
     Raises:
         NetBoosterError: not such a file.
     """
-    module, meta = load_contracted(path)
+    trained = load(path)
     return TrainedModel(
-        module=module.eval(),
-        network=meta["model"],
-        labels=list(meta["labels"]),
-        preprocess=Preprocess.from_dict(meta["preprocess"]),
-        accuracy=dict(meta["accuracy"]),
-        meta=meta,
+        module=trained.network,
+        network=trained.meta["model"],
+        labels=trained.labels,
+        preprocess=trained.preprocess,
+        accuracy=trained.accuracy,
+        meta=trained.meta,
     )
 
 
-def summarize(model: TrainedModel, recipe: Recipe, arm: str) -> dict[str, Any]:
+def summarize(model: TrainedModel, recipe: Recipe) -> dict[str, Any]:
     """Budget and training figures of a model, for the report."""
     shape = (1, model.preprocess.channels, model.preprocess.resolution, model.preprocess.resolution)
     budget = asdict(measure_budget(model.module, shape))
     state = model.module.state_dict()
     steps = {"total": model.meta["steps"]}
-    if arm == "boosted":
-        giant, plt = netbooster_phases(recipe, steps["total"])
-        steps |= {"giant": giant.steps, "plt": plt.steps}
+    phases = find_method(model.meta["method"]).phases(recipe, steps["total"])
+    if len(phases) > 1:
+        steps |= {phase.name: phase.steps for phase in phases}
     return {
         "network": model.network,
         "parameters": budget["parameters"],

@@ -80,6 +80,10 @@ class Preprocess:
         except (TypeError, ValueError) as error:
             raise NetBoosterError(f"preprocess: {error}; write the artifact again") from error
 
+    def example(self, batch: int = 1) -> Tensor:
+        """Zeros of the shape of a network's input: float32 [batch, C, H, W]."""
+        return torch.zeros(batch, self.channels, self.resolution, self.resolution)
+
     def normalize(self, images: Tensor) -> Tensor:
         """uint8 images [N, C, H, W] to float32 ``(x - mean) / std`` on the same device."""
         shape = (1, self.channels, 1, 1)

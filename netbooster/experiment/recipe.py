@@ -7,17 +7,18 @@ recipe scales from minutes to days by ``train.steps`` alone.
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 from pydantic import Field
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.common.files import write_atomic
+from netbooster.common.sections import CountOrNever, Section
 from netbooster.data import DataConfig
 from netbooster.experiment.overrides import Changes, apply_overrides
 from netbooster.experiment.recipe_errors import explain
@@ -29,26 +30,26 @@ from netbooster.experiment.recipe_files import (
     recipe_names,
 )
 from netbooster.experiment.recipe_sections import (
-    CountOrNever,
     EmulateConfig,
     FineTuningConfig,
-    ModelConfig,
-    NetBoosterConfig,
-    Positive,
     QuantizationConfig,
-    Section,
-    TrainConfig,
 )
-from netbooster.methods.config import (
-    BOOSTED,
-    DISTILLED,
-    WITH_TEACHER,
+from netbooster.methods import (
+    DEFAULT as DEFAULT_METHOD,
+)
+from netbooster.methods import (
+    DistillationSettings,
     DropBlockConfig,
-    Method,
     NetAugConfig,
-    arm_of,
+    NetBoosterConfig,
+    find_method,
+    section_users,
 )
 from netbooster.models import model_info
+from netbooster.models.config import ModelConfig
+from netbooster.tasks import DEFAULT as DEFAULT_TASK
+from netbooster.tasks import load_task
+from netbooster.training.config import TrainConfig
 
 __all__ = [
     "RECIPE_FOLDER",
@@ -69,25 +70,19 @@ __all__ = [
     "save_recipe",
 ]
 
+S = TypeVar("S", bound=Section)
+
 _loading: ContextVar[tuple[RecipeSource, ...]] = ContextVar("recipes being loaded", default=())
 """Sources of the recipes around the one that is loaded: a recipe names others inside it."""
 
 
-class DistillationConfig(Section):
+class DistillationConfig(DistillationSettings):
     """Knowledge distillation: whose answers a network learns beside the labels."""
 
     teacher: "Recipe | None" = None
     """Recipe of the teacher, by name or path; trained first where it is not yet, in a run folder
     beside the student's. For rocket-launch: the network that is trained together with the
     student; only the name of its network counts."""
-    weight: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """alpha in (1 - alpha) * cross-entropy + alpha * distillation. The default and that of
-    ``temperature`` are those of Tian et al. (2019), whom the paper follows on CIFAR-100."""
-    temperature: Positive = 4.0
-    correct_prob: Annotated[float, Field(gt=0, lt=1)] = 0.99
-    """tf-kd: what the teacher that is not there gives to the right class."""
-    hint_weight: Positive = 0.03
-    """rocket-launch: lambda of the squared distance between both networks' logits."""
 
     @pydantic.field_validator("teacher", mode="before")
     @classmethod
@@ -117,8 +112,11 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    method: Method | None = None
-    """How the recipe's one network is trained; absent: vanilla and NetBooster, side by side."""
+    task: str = DEFAULT_TASK
+    """What images are asked for; one of ``netbooster.tasks.task_names()``."""
+    method: str | None = None
+    """How the network is trained, one of ``netbooster.methods.method_names()``. A training without
+    it is NetBooster's; a comparison without it compares vanilla with NetBooster."""
     route: CountOrNever = 0
     """Points of the training at even distances whose weights are kept, the end included:
     the route along which rco-kd leads a student. Only networks that do not grow have one."""
@@ -139,56 +137,87 @@ class Recipe(Section):
             raise ValueError(f"data.resolution does not suit {self.model.name}: {problem}")
         return self
 
+    @pydantic.field_validator("method")
+    @classmethod
+    def _method_is_known(cls, method: str | None) -> str | None:
+        if method is not None:
+            _known(find_method, method)
+        return method
+
+    @pydantic.field_validator("task")
+    @classmethod
+    def _task_is_known(cls, task: str) -> str:
+        _known(load_task, task)
+        return task
+
     @pydantic.model_validator(mode="after")
     def _sections_fit_method(self) -> "Recipe":
-        users: dict[str, tuple[str, ...]] = {
-            "distillation": DISTILLED,
-            "netaug": ("netaug",),
-            "dropblock": ("dropblock",),
-            "transfer": ("vanilla", "kd", *BOOSTED),
-        }
-        for section, methods in users.items():
-            if getattr(self, section) is not None and self.method not in methods:
-                raise ValueError(f"[{section}] needs 'method' to be one of {', '.join(methods)}")
-        teacher = self.distillation.teacher if self.distillation else None
-        if self.method in (*WITH_TEACHER, "rocket-launch") and teacher is None:
-            raise ValueError(f"method '{self.method}' needs 'distillation.teacher', a recipe")
-        if self.method == "rco-kd" and teacher is not None and teacher.route < 2:
-            raise ValueError(
-                f"method 'rco-kd' needs a teacher that keeps its route: set 'route' of the recipe "
-                f"{teacher.name} to 2 or more"
-            )
-        for part in (teacher, self.transfer.source if self.transfer else None):
+        method = find_method(self.method) if self.method else None
+        for section in ("distillation", "netaug", "dropblock", "transfer"):
+            users = section_users(section)
+            if getattr(self, section) is not None and self.method not in users:
+                raise ValueError(f"[{section}] needs 'method' to be one of {', '.join(users)}")
+        for part in (self.teacher, self.source):
             if part is not None and part.method is None:
                 raise ValueError(f"the recipe {part.name} has no 'method'; set one there")
-        if self.transfer and (self.method in BOOSTED) != (self.transfer.source.method in BOOSTED):
-            raise ValueError(
-                f"method '{self.method}' cannot go on from {self.transfer.source.name}, whose "
-                f"method is '{self.transfer.source.method}': a giant comes from a giant"
-            )
-        if self.method in BOOSTED and self.transfer and self.transfer.source.transfer:
-            raise ValueError(
-                f"{self.transfer.source.name} is tuned by PLT itself, which leaves no giant to go "
-                "on from; name the recipe that trains the giant"
-            )
-        if self.route and (self.method is None or self.method in BOOSTED):
+        if method is not None:
+            method.check(self)
+        if self.route and (method is None or method.grows):
             raise ValueError("'route' needs a 'method' without expansion, such as vanilla")
         return self
 
+    @pydantic.model_serializer(mode="wrap")
+    def _without_default_task(self, dump: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = dump(self)
+        if content.get("task") == DEFAULT_TASK:
+            del content["task"]
+        return content
+
     @property
-    def arm(self) -> str:
-        """The folder of the recipe's one network inside its run."""
-        return arm_of(self.method)
+    def teacher(self) -> "Recipe | None":
+        """Recipe of the network whose answers this one learns."""
+        return self.distillation.teacher if self.distillation else None
+
+    @property
+    def source(self) -> "Recipe | None":
+        """Recipe of the network that this one goes on from, on another data set."""
+        return self.transfer.source if self.transfer else None
+
+    def settings(self, section: type[S]) -> S:
+        """The recipe's section of a class; its defaults where the recipe has none."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            if isinstance(value, section):
+                return value
+        return section()
+
+    def with_method(self, name: str | None = None) -> "Recipe":
+        """The same experiment by a method; what only other methods read is left out.
+
+        Args:
+            name: of the method; None is the recipe's own, or NetBooster where it has none.
+
+        Raises:
+            NetBoosterError: no such method, or it cannot follow this recipe.
+        """
+        name = name or self.method or DEFAULT_METHOD
+        if name == self.method:
+            return self
+        method = find_method(name)
+        content = self.model_dump() | {"method": name}
+        for section in ("distillation", "netaug", "dropblock"):
+            if section not in method.sections:
+                content[section] = None
+        if method.grows:
+            content["route"] = 0
+        return parse_recipe(content, f"recipe {self.name} by method {name}")
 
     def dependencies(self) -> list["Recipe"]:
         """Recipes whose networks must be trained before this one's."""
-        found = []
-        if self.transfer is not None:
-            found.append(self.transfer.source)
-        if self.distillation is not None and self.method in WITH_TEACHER:
-            assert self.distillation.teacher is not None  # checked when the recipe was read
-            found.append(self.distillation.teacher)
-        return found
+        if self.method is None:
+            return []
+        needed = [need.recipe for need in find_method(self.method).needs(self)]
+        return [recipe for recipe in needed if isinstance(recipe, Recipe)]
 
     def within(self) -> Iterator[tuple[str, "Recipe"]]:
         """This recipe and all inside it, each with what its keys begin with in an override, such
@@ -250,11 +279,8 @@ class Recipe(Section):
         )
 
     def total_steps(self, train_images: int) -> int:
-        """Optimizer steps of one arm, for a training split of ``train_images`` images."""
-        if self.train.steps is not None:
-            return self.train.steps
-        assert self.train.epochs is not None  # checked when the recipe was read
-        return max(1, round(self.train.epochs * train_images / self.train.batch_size))
+        """Optimizer steps for a training split of ``train_images`` images."""
+        return self.train.total_steps(train_images)
 
     def to_toml(self) -> str:
         """The resolved recipe: every key with its value, defaults included."""
@@ -262,30 +288,26 @@ class Recipe(Section):
 
         return tomli_w.dumps(_dump(self))
 
-    def identity(self, arm: str, data_fingerprint: str) -> dict[str, Any]:
-        """What decides the weights of an arm, as plain values: the key of its checkpoints.
+    def identity(self, data_fingerprint: str) -> dict[str, Any]:
+        """What decides the weights of a run, as plain values: the key of its checkpoints.
 
         Keys that only say how often something is written or looked at, where the images lie, or
         what comes after training, are left out: changing them keeps a finished training.
 
         Args:
-            arm: ``"vanilla"``, ``"boosted"``, or :attr:`arm`.
             data_fingerprint: ``Dataset.fingerprint()``, which says what the images are.
         """
+        if self.method is None:
+            return self.with_method().identity(data_fingerprint)
         kept = _decisive(_dump(self))
-        identity = {key: kept[key] for key in ("seed", "data", "model", "train")}
-        identity["data"]["fingerprint"] = data_fingerprint
-        if self.method is not None:
-            for key in ("method", "route", "distillation", "netaug", "dropblock", "transfer"):
-                if key in kept:
-                    identity[key] = kept[key]
-        if arm == "boosted":
-            identity["netbooster"] = kept["netbooster"]
-        return identity
+        kept["data"]["fingerprint"] = data_fingerprint
+        common = ("seed", "task", "method", "route", "data", "model", "train", "transfer")
+        keys = (*common, *find_method(self.method).sections)
+        return {key: kept[key] for key in keys if key in kept}
 
-    def digest(self, arm: str, data_fingerprint: str) -> str:
+    def digest(self, data_fingerprint: str) -> str:
         """SHA-256 of :meth:`identity`, in hex."""
-        text = json.dumps(self.identity(arm, data_fingerprint), sort_keys=True)
+        text = json.dumps(self.identity(data_fingerprint), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -357,6 +379,14 @@ def save_recipe(recipe: Recipe, run_dir: Path) -> Path:
 def _dump(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as plain values, without keys that are None."""
     return recipe.model_dump(mode="json", exclude_none=True)
+
+
+def _known(find: Callable[[str], object], name: str) -> None:
+    """Let pydantic name the key whose value is unknown."""
+    try:
+        find(name)
+    except NetBoosterError as error:
+        raise ValueError(str(error)) from error
 
 
 def _load_named(value: object) -> object:

@@ -17,10 +17,11 @@ from pydantic import BaseModel
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.common.files import is_claimed, write_atomic
-from netbooster.experiment.arms import train_method
 from netbooster.experiment.recipe import Recipe, load_recipe
+from netbooster.experiment.run import train
 from netbooster.experiment.statistics import interval
 from netbooster.experiment.table_rows import Row, Table, choose_rows
+from netbooster.methods import find_method
 from netbooster.training.checkpoint import load_torch
 from netbooster.training.distributed import World, open_device
 
@@ -126,7 +127,7 @@ def run_table(
     for number, (row, seed, recipe) in enumerate(_free_first(plan, root, world), 1):
         say(f"[{number}/{len(plan)}] {row.group}, {row.label}, seed {seed}")
         run_dir = _run_folder(root, seed, recipe)
-        train_method(recipe, run_dir, device=device, console=console)
+        train(recipe, run_dir, device=device, console=console)
         if world.writes:
             result = read_result(recipe, run_dir)
             assert result is not None  # it has just been trained
@@ -149,7 +150,7 @@ def _free_first(plan: Sequence[Planned], root: Path, world: World) -> Iterator[P
     waiting = []
     for row, seed, recipe in plan:
         # The processes of a torchrun must keep one order, whatever each of them sees.
-        busy = not world.distributed and is_claimed(_run_folder(root, seed, recipe) / recipe.arm)
+        busy = not world.distributed and is_claimed(_run_folder(root, seed, recipe))
         if busy:
             waiting.append((row, seed, recipe))
         else:
@@ -186,10 +187,10 @@ def finished_results(
 
 def read_result(recipe: Recipe, run_dir: Path) -> Result | None:
     """What a finished run scored; None where it is not finished, or of another recipe."""
-    path, stored = run_dir / recipe.arm / "contracted.pt", run_dir / "recipe.toml"
+    path, stored = run_dir / "contracted.pt", run_dir / "recipe.toml"
     if not path.is_file() or not stored.is_file():
         return None
-    if load_recipe(str(stored)).identity(recipe.arm, "") != recipe.identity(recipe.arm, ""):
+    if load_recipe(str(stored)).identity("") != recipe.identity(""):
         return None
     meta = load_torch(path, f"delete {run_dir} to train it again")
     giant = meta.get("giant_accuracy")
@@ -198,8 +199,12 @@ def read_result(recipe: Recipe, run_dir: Path) -> Result | None:
         giant=giant["test"] if giant else None,
         train_accuracy=meta["accuracy"]["train"],
         steps=meta["steps"],
-        plt_lr=recipe.netbooster.plt_lr if recipe.arm == "boosted" else None,
+        plt_lr=recipe.netbooster.plt_lr if _grows(recipe) else None,
     )
+
+
+def _grows(recipe: Recipe) -> bool:
+    return recipe.method is not None and find_method(recipe.method).grows
 
 
 def save_results(table: Table, results: Results, root: Path, *, mini: bool) -> Path:

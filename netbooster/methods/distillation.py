@@ -1,20 +1,29 @@
-"""Knowledge distillation: objectives that add a teacher's answers to the labels.
+"""What the methods that learn from a teacher's answers share."""
 
-- Classic (Hinton et al., 2015): the teacher's softened probabilities.
-- tf-KD (Yuan et al., 2020): no teacher; a virtual one that is nearly always right ("manually
-  designed regularization", the variant without any training of a teacher; their other variant,
-  self-training, is classic distillation whose teacher is the student's own vanilla recipe).
-- RCO-KD (Jin et al., 2019): the teacher as it was along its own training, one point after another.
-- Rocket launching (Zhou et al., 2018): a larger network trained at the same time.
-"""
+from pathlib import Path
+from typing import Annotated, Any
 
-from collections.abc import Sequence
-
-import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
-from netbooster.training.objective import Objective
+from netbooster.common.errors import NetBoosterError
+from netbooster.common.sections import Positive, Section
+from netbooster.methods.base import Job, RecipeLike
+from netbooster.training.networks import FINISHED, load_contracted
+
+
+class DistillationSettings(Section):
+    """How much, and how, a network learns from another one's answers."""
+
+    weight: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """alpha in (1 - alpha) * cross-entropy + alpha * distillation. The default and that of
+    ``temperature`` are those of Tian et al. (2019), whom the paper follows on CIFAR-100."""
+    temperature: Positive = 4.0
+    correct_prob: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    """tf-kd: what the teacher that is not there gives to the right class."""
+    hint_weight: Positive = 0.03
+    """rocket-launch: lambda of the squared distance between both networks' logits."""
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
@@ -27,169 +36,44 @@ def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
-def virtual_teacher(
-    labels: Tensor, classes: int, correct_prob: float, temperature: float
-) -> Tensor:
-    """tf-KD's teacher: softmax(p/T) where p is ``correct_prob`` at the label, the rest shared.
+def teacher_of(recipe: RecipeLike) -> RecipeLike:
+    """The teacher's recipe of a method that has one.
 
-    Returns:
-        Probabilities [N, classes]. As in the authors' released code, it is the probabilities p
-        that T softens, not logits, so that a large T leaves a nearly uniform distribution.
+    Raises:
+        ValueError: the recipe names none.
     """
-    other = (1 - correct_prob) / max(classes - 1, 1)
-    table = torch.full((len(labels), classes), other, device=labels.device)
-    table.scatter_(1, labels[:, None], correct_prob)
-    return torch.softmax(table / temperature, dim=1)
+    if recipe.teacher is None:
+        raise ValueError(f"method '{recipe.method}' needs 'distillation.teacher', a recipe")
+    return recipe.teacher
 
 
-class Distillation(Objective):
-    """(1 - weight) * cross-entropy + weight * :func:`distillation_loss`.
+def load_teacher(job: Job) -> tuple[nn.Module, dict[str, Any], Path]:
+    """The finished network of the teacher on the job's device, what its file says, its folder.
 
-    Args:
-        teacher: frozen here; answers in eval mode.
-        resolution: height = width of the images that the teacher was trained on, in pixels;
-            the student's images are resized to it. None: they are of that size.
+    Raises:
+        NetBoosterError: it is missing, knows other classes, or sees images in another way.
     """
-
-    def __init__(
-        self,
-        teacher: nn.Module,
-        *,
-        weight: float,
-        temperature: float,
-        label_smoothing: float,
-        resolution: int | None = None,
-    ) -> None:
-        self.teacher = teacher.eval().requires_grad_(False)
-        self.weight = weight
-        self.temperature = temperature
-        self.label_smoothing = label_smoothing
-        self.resolution = resolution
-
-    def teacher_at(self, step: int) -> nn.Module:
-        """The teacher of one step."""
-        return self.teacher
-
-    def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
-        seen = inputs
-        if self.resolution is not None and self.resolution != inputs.shape[-1]:
-            size = (self.resolution, self.resolution)
-            seen = F.interpolate(inputs, size=size, mode="bilinear", antialias=True)
-        with torch.no_grad():
-            answers = self.teacher_at(step)(seen)
-        logits = model(inputs)
-        hard = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        soft = distillation_loss(logits, answers, self.temperature)
-        return (1 - self.weight) * hard + self.weight * soft, logits
-
-
-class RouteDistillation(Distillation):
-    """RCO-KD with equal intervals: each point of the teacher's route leads for as many steps.
-
-    The student goes on from one point to the next, under one learning-rate curve, so that all
-    methods of a table take the same steps at the same rates.
-
-    Args:
-        teacher: the teacher's network; its weights are replaced at each point.
-        route: ``state_dict`` of each point, from early to finished.
-        total_steps: of the student's training.
-    """
-
-    def __init__(
-        self,
-        teacher: nn.Module,
-        route: Sequence[dict[str, Tensor]],
-        *,
-        total_steps: int,
-        weight: float,
-        temperature: float,
-        label_smoothing: float,
-        resolution: int | None = None,
-    ) -> None:
-        super().__init__(
-            teacher,
-            weight=weight,
-            temperature=temperature,
-            label_smoothing=label_smoothing,
-            resolution=resolution,
+    check_class_logits(job)
+    path = job.beside(teacher_of(job.recipe), FINISHED)
+    teacher, meta = load_contracted(path, job.task, job.world)
+    if meta["labels"] != list(job.dataset.labels):
+        raise NetBoosterError(
+            f"{path}: the teacher knows other classes than data set {job.dataset.name}; name a "
+            "teacher's recipe with the same classes"
         )
-        self.route = list(route)
-        self.total_steps = total_steps
-        self._point: int | None = None
-
-    def point(self, step: int) -> int:
-        """Index in the route of the teacher of one step."""
-        return min(step * len(self.route) // self.total_steps, len(self.route) - 1)
-
-    def teacher_at(self, step: int) -> nn.Module:
-        point = self.point(step)
-        if point != self._point:
-            self.teacher.load_state_dict(self.route[point])
-            self._point = point
-        return self.teacher
+    own, theirs = job.dataset.preprocess, meta["preprocess"]
+    if (list(own.mean), list(own.std)) != (theirs["mean"], theirs["std"]):
+        raise NetBoosterError(
+            f"{path}: the teacher's images are normalized by other data.mean and data.std than "
+            f"those of {job.recipe.name}; use the same in both recipes"
+        )
+    return teacher.to(job.device), meta, path.parent
 
 
-class TeacherFree(Objective):
-    """tf-KD: (1 - weight) * cross-entropy + weight * KL(virtual teacher || student).
-
-    The temperature softens the teacher alone, and KL is summed over the classes, as in their
-    equation; the authors' code takes the mean over the classes, times a factor that it sets to
-    their number for its ResNet-18.
-    """
-
-    def __init__(
-        self, *, weight: float, temperature: float, correct_prob: float, label_smoothing: float
-    ) -> None:
-        self.weight = weight
-        self.temperature = temperature
-        self.correct_prob = correct_prob
-        self.label_smoothing = label_smoothing
-
-    def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
-        logits = model(inputs)
-        hard = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        teacher = virtual_teacher(labels, logits.shape[1], self.correct_prob, self.temperature)
-        soft = F.kl_div(F.log_softmax(logits, dim=1), teacher, reduction="batchmean")
-        return (1 - self.weight) * hard + self.weight * soft, logits
-
-
-class RocketNetworks(nn.Module):
-    """The light network and its booster in one module, so that they train as one.
-
-    They share no layers: the booster is of another family here. In eval mode only the light
-    network runs.
-    """
-
-    def __init__(self, light: nn.Module, booster: nn.Module) -> None:
-        super().__init__()
-        self.light = light
-        self.booster = booster
-
-    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Logits [N, classes] of the light network; in training mode also of the booster."""
-        return (self.light(x), self.booster(x)) if self.training else self.light(x)
-
-
-class RocketLaunch(Objective):
-    """CE(light) + CE(booster) + lambda * ||light logits - booster logits||^2, mean over the batch.
-
-    The hint trains the light network only ("gradient block").
-    """
-
-    def __init__(self, *, hint_weight: float, label_smoothing: float) -> None:
-        self.hint_weight = hint_weight
-        self.label_smoothing = label_smoothing
-
-    def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
-        light, booster = model(inputs)
-        smoothing = self.label_smoothing
-        loss = F.cross_entropy(light, labels, label_smoothing=smoothing)
-        loss = loss + F.cross_entropy(booster, labels, label_smoothing=smoothing)
-        hint = (light - booster.detach()).square().sum(1).mean()
-        return loss + self.hint_weight * hint, light
+def check_class_logits(job: Job) -> None:
+    """Raises NetBoosterError where the task's answers are no logits of classes."""
+    if not job.task.class_logits:
+        raise NetBoosterError(
+            f"recipe {job.recipe.name}: method '{job.recipe.method}' compares logits of classes, "
+            f"which task '{job.task.name}' has not; use another method"
+        )

@@ -8,11 +8,29 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
-from netbooster.methods.config import DropBlockConfig
-from netbooster.training.objective import CrossEntropy, Objective
+from netbooster.common.sections import Section
+from netbooster.methods.base import Job, PlainMethod, register
+from netbooster.training.objective import Loss, Objective, TaskLoss
+
+
+class DropBlockConfig(Section):
+    """DropBlock (Ghiasi et al., 2018).
+
+    Attributes:
+        drop_prob: share of a feature map's values that is dropped at the end of training; it
+            rises evenly from 0.
+        block_size: side of the dropped squares, in pixels of the feature map; smaller maps are
+            dropped as a whole.
+        from_stride: the outputs of all blocks whose total stride is at least this are dropped.
+    """
+
+    drop_prob: float = Field(default=0.1, gt=0, lt=1)
+    block_size: int = Field(default=7, ge=1)
+    from_stride: int = Field(default=16, ge=1)
 
 
 def drop_blocks(x: Tensor, drop_prob: float, block_size: int) -> Tensor:
@@ -34,8 +52,8 @@ def drop_blocks(x: Tensor, drop_prob: float, block_size: int) -> Tensor:
     return x * mask * (mask.numel() / mask.sum().clamp_min(1))
 
 
-class DropBlock(Objective):
-    """Cross-entropy through a network whose late blocks are dropped from.
+class DropBlockLoss(Objective):
+    """A loss through a network whose late blocks are dropped from.
 
     The network itself is not changed: hooks do it, in training mode only.
 
@@ -54,20 +72,20 @@ class DropBlock(Objective):
         example_input: Tensor,
         *,
         total_steps: int,
-        label_smoothing: float,
+        loss: Loss,
     ) -> None:
         self.config = config
         self.total_steps = total_steps
         self.drop_prob = 0.0
-        self._loss = CrossEntropy(label_smoothing)
+        self._loss = TaskLoss(loss)
         for block in self._late_blocks(model, example_input):
             block.register_forward_hook(self._hook)
 
     def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
         self.drop_prob = self.config.drop_prob * min(1.0, step / self.total_steps)
-        return self._loss(model, inputs, labels, step)
+        return self._loss(model, inputs, targets, step)
 
     def _hook(self, module: nn.Module, arguments: object, output: Tensor) -> Tensor:
         if not module.training or self.drop_prob == 0:
@@ -105,3 +123,21 @@ class DropBlock(Objective):
                 f"{type(model).__name__} has this stride; lower it"
             )
         return late
+
+
+@register
+class DropBlock(PlainMethod):
+    """The network, with squares dropped from its late feature maps while it trains."""
+
+    name = "dropblock"
+    sections = ("dropblock",)
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.objective = DropBlockLoss(
+            self.model,
+            job.recipe.settings(DropBlockConfig),
+            job.dataset.preprocess.example(),
+            total_steps=job.steps,
+            loss=job.loss,
+        )

@@ -13,22 +13,26 @@ network are measured anew on training images in the end.
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
+from netbooster.common.sections import Section
 from netbooster.data import Dataset
-from netbooster.methods.config import NetAugConfig
+from netbooster.methods.base import Job, Kept, Method, register
 from netbooster.models.layers import (
     ConvBnAct,
     ImageClassifier,
     InvertedResidual,
     make_divisible,
 )
-from netbooster.training.objective import CrossEntropy, Objective
+from netbooster.training.objective import Loss, Objective, TaskLoss
 
+WidthFactor = Annotated[float, Field(ge=1, le=8)]
 Draw = Callable[[Sequence[float]], float]
 """A choice among factors."""
 
@@ -42,6 +46,29 @@ _INNER = (
         for tensor in ("conv.weight", "bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
     ),
 )
+
+
+class NetAugConfig(Section):
+    """Width augmentation (Cai et al., 2022); the defaults are its released settings.
+
+    Attributes:
+        width_factors: widths of every layer that an augmented network may have, over the base
+            network's; the first is 1.
+        expansion_factors: the same for the inner width of each inverted residual block.
+        loss_weight: alpha in loss(base) + alpha * loss(augmented).
+        width_share: share of the steps in which widths are augmented; afterwards only the blocks'
+            inner widths are.
+        sort_channels: whether each epoch of that share begins by moving the inner channels of the
+            largest L1 norm to the front, into the base network.
+        bn_images: training images from which the exported network's BN statistics are taken.
+    """
+
+    width_factors: tuple[WidthFactor, ...] = (1.0, 1.8, 2.6)
+    expansion_factors: tuple[WidthFactor, ...] = (1.0, 1.6, 2.2, 2.8)
+    loss_weight: float = Field(default=1.0, gt=0)
+    width_share: float = Field(default=0.5, ge=0, le=1)
+    sort_channels: bool = True
+    bn_images: int = Field(default=2048, ge=2)
 
 
 class SlicedConv2d(nn.Conv2d):
@@ -274,13 +301,13 @@ class NetAugLoss(Objective):
         seed: int,
         total_steps: int,
         epoch_steps: int,
-        label_smoothing: float,
+        loss: Loss,
     ) -> None:
         self.config = config
         self.seed = seed
         self.width_steps = round(config.width_share * total_steps)
         self.epoch_steps = max(1, epoch_steps)
-        self._loss = CrossEntropy(label_smoothing)
+        self._loss = TaskLoss(loss)
 
     def begin_step(self, model: nn.Module, step: int, average: dict[str, Tensor] | None) -> None:
         assert isinstance(model, NetAugNetwork)
@@ -289,20 +316,47 @@ class NetAugLoss(Objective):
             model.sort_channels(average)
 
     def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, step: int
     ) -> tuple[Tensor, Tensor]:
         assert isinstance(model, NetAugNetwork)
         widths = step < self.width_steps
         model.set_base()
-        base, logits = self._loss(model, inputs, labels, step)
+        base, logits = self._loss(model, inputs, targets, step)
         model.set_random(self.generator(step), widths=widths)
-        augmented, _ = self._loss(model, inputs, labels, step)
+        augmented, _ = self._loss(model, inputs, targets, step)
         model.set_base()
         return base + self.config.loss_weight * augmented, logits
 
     def generator(self, step: int) -> torch.Generator:
         """What draws the augmented network of a step."""
         return torch.Generator().manual_seed((self.seed << 32) + step)
+
+
+@register
+class NetAug(Method):
+    """The wide network trains; the base network is cut out in the end."""
+
+    name = "netaug"
+    sections = ("netaug",)
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.config = job.recipe.settings(NetAugConfig)
+        images = job.dataset.split_size("train")
+        self.model = NetAugNetwork(job.network(), self.config)
+        self.objective = NetAugLoss(
+            self.config,
+            seed=job.recipe.seed,
+            total_steps=job.steps,
+            epoch_steps=round(images / job.recipe.train.batch_size),
+            loss=job.loss,
+        )
+
+    def finish(self, trained: nn.Module) -> Kept:
+        assert isinstance(trained, NetAugNetwork)
+        base = trained.export().to(self.job.device)
+        measure_bn(base, self.job.dataset, self.config.bn_images, self.job.device)
+        return Kept(base)
 
 
 @torch.no_grad()

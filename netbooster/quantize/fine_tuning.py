@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from netbooster.common.errors import NetBoosterError
@@ -16,6 +15,7 @@ from netbooster.common.seeds import reproducible
 from netbooster.data import Dataset
 from netbooster.experiment.recipe import Recipe
 from netbooster.quantize.fake_quantization import QuantizedNetwork
+from netbooster.tasks import load_task
 from netbooster.training.checkpoint import (
     FORMAT,
     load_state,
@@ -83,13 +83,14 @@ def _train(
     batches = dataset.train_batches(
         batch_size=batch_size, seed=recipe.seed, start_step=_STREAM, device=device
     )
+    task = load_task(recipe.task)
     for step in range(steps):
-        images, labels = next(batches)
+        images, targets = next(batches)
         model.follow_ranges(2 * step < steps)
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-        logits = model(dataset.preprocess.normalize(images))
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.train.label_smoothing)
+        outputs = model(dataset.preprocess.normalize(images))
+        loss = task.loss(outputs, targets, label_smoothing=recipe.train.label_smoothing)
         if not torch.isfinite(loss):
             raise NetBoosterError(
                 f"fine-tuning: the loss is {loss.item()} at step {step}; lower "

@@ -122,7 +122,7 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 class RunStore:
-    """The folder of one arm: ``metrics.jsonl`` and ``checkpoint.pt``, always of one mind.
+    """The folder of one run: ``metrics.jsonl`` and ``checkpoint.pt``, always of one mind.
 
     A checkpoint remembers how long ``metrics.jsonl`` was, and opening the store cuts it back to
     that length: lines of steps that will be trained again are never doubled, and none is lost.
@@ -131,11 +131,11 @@ class RunStore:
     def __init__(
         self, directory: Path, identity: dict[str, Any], *, read_only: bool = False
     ) -> None:
-        """Open an arm's folder, which need not exist yet.
+        """Open a run's folder, which need not exist yet.
 
         Args:
-            directory: ``runs/<name>/vanilla`` or ``runs/<name>/boosted``.
-            identity: ``Recipe.identity`` of the arm; checkpoints of another are refused.
+            directory: the run's folder.
+            identity: ``Recipe.identity``; checkpoints of another are refused.
             read_only: in all processes of a `torchrun` but the first, which writes for all.
         """
         self.directory = directory

@@ -1,6 +1,6 @@
 """The training loop: phases of optimizer steps that a kill does not lose.
 
-An arm is a list of phases. Steps are counted through the whole arm, batch ``k`` of the data depends
+A run is a list of phases. Steps are counted through the whole run, batch ``k`` of the data depends
 on the seed and ``k`` alone, and every random state is in the checkpoint: a run that was killed and
 resumed on the CPU ends with the bits of one that was not.
 """
@@ -8,18 +8,19 @@ resumed on the CPU ends with the bits of one that was not.
 import copy
 import time
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
-from netbooster.common.seeds import reproducible, seed_everything
+from netbooster.common.seeds import seed_everything
 from netbooster.data import Dataset
-from netbooster.experiment.recipe import TrainConfig
 from netbooster.giant.plt import PLTSchedule, set_alpha
 from netbooster.training.averaging import WeightAverage
 from netbooster.training.checkpoint import RunStore, load_state, random_state, set_random_state
+from netbooster.training.config import TrainConfig
 from netbooster.training.distributed import (
     World,
     all_sum,
@@ -29,19 +30,11 @@ from netbooster.training.distributed import (
     on_writer,
 )
 from netbooster.training.evaluate import evaluate
-from netbooster.training.objective import CrossEntropy, Objective
+from netbooster.training.objective import Objective, TaskLoss
 from netbooster.training.optimizers import Precision, make_optimizer
-from netbooster.training.phases import Phase, netbooster_phases, vanilla_phases
+from netbooster.training.phases import Phase
 from netbooster.training.progress import Reporter
-
-__all__ = [
-    "Phase",
-    "Trainer",
-    "netbooster_phases",
-    "reproducible",
-    "seed_everything",
-    "vanilla_phases",
-]
+from netbooster.training.task import Outputs, Task
 
 
 class Trainer:
@@ -53,6 +46,7 @@ class Trainer:
         dataset: Dataset,
         config: TrainConfig,
         *,
+        task: Task,
         seed: int,
         device: str | torch.device = "cpu",
         store: RunStore | None = None,
@@ -63,14 +57,16 @@ class Trainer:
         """Take ``model`` over; it is moved to ``device``.
 
         Args:
-            model: logits ``[N, classes]`` from normalized images ``[N, C, H, W]``.
+            model: from normalized images ``[N, C, H, W]`` to the task's outputs.
             dataset: where the batches come from.
             config: the recipe's ``[train]``.
+            task: what the outputs are compared by.
             seed: of the data stream.
             device: ``"cpu"``, ``"cuda"``.
             store: where checkpoints and metrics go; None keeps everything in memory.
             reporter: what shows the progress; None shows nothing.
-            objective: what a step minimizes; None is cross-entropy with the recipe's smoothing.
+            objective: what a step minimizes; None is the task's loss, smoothed as ``config``
+                says.
             world: the processes that train together; None is this one alone.
 
         Raises:
@@ -96,11 +92,14 @@ class Trainer:
         self.seed = seed
         self.store = store
         self.reporter = reporter if reporter is not None else Reporter()
-        self.objective = objective or CrossEntropy(config.label_smoothing)
+        self.task = task
+        self.objective = objective or TaskLoss(
+            partial(task.loss, label_smoothing=config.label_smoothing)
+        )
         self.step = 0
         self.seconds = 0.0
         self._loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        self._correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self._right = torch.zeros((), dtype=torch.float64, device=self.device)
         self._count = 0
         self._logged_at = 0.0
         self._alpha = 0.0
@@ -135,7 +134,7 @@ class Trainer:
         same = len(processes) == self.world.size
         mine = [processes[self.world.rank]] if same else processes if self.world.writes else []
         self._loss.fill_(sum(process["loss"] for process in mine))
-        self._correct.fill_(sum(process["correct"] for process in mine))
+        self._right.fill_(sum(process["right"] for process in mine))
         self._count = sum(process["count"] for process in mine)
         if mine:
             set_random_state(mine[0]["random"])
@@ -220,29 +219,30 @@ class Trainer:
         parts = self.config.accumulate
         pairs = zip(batch[0].tensor_split(parts), batch[1].tensor_split(parts), strict=True)
         with lost_workers(self.world):
-            for index, (images, labels) in enumerate(pairs):
-                self._accumulate(images, labels, last=index == parts - 1)
+            for index, (images, targets) in enumerate(pairs):
+                self._accumulate(images, targets, last=index == parts - 1)
         self._precision.step(optimizer)
         if self._average is not None:
             self._average.update(self.model)
 
-    def _accumulate(self, images: Tensor, labels: Tensor, *, last: bool) -> None:
+    def _accumulate(self, images: Tensor, targets: Tensor, *, last: bool) -> None:
         """Add the gradients of a part of a batch; other processes' with the ``last`` part."""
-        labels = labels.to(self.device)
+        targets = targets.to(self.device)
         inputs = self.dataset.preprocess.normalize(images.to(self.device))
         inputs = inputs.contiguous(memory_format=self.memory_format)
         assert (network := self._network) is not None
         ddp = network if isinstance(network, nn.parallel.DistributedDataParallel) else None
         with nullcontext() if ddp is None or last else ddp.no_sync():
             with self._precision.forward():
-                loss, logits = network(inputs, labels, self.step)
+                loss, outputs = network(inputs, targets, self.step)
             # DDP divides by the processes; the sum over all parts is the mean over the batch.
-            share = len(labels) * self.world.size / self.config.batch_size
+            share = len(images) * self.world.size / self.config.batch_size
             self._precision.backward(loss * share)
         # Sums stay on the device: reading them every step would stall a GPU.
-        self._loss += loss.detach() * len(labels)
-        self._correct += (logits.detach().argmax(1) == labels).sum()
-        self._count += len(labels)
+        self._loss += loss.detach() * len(images)
+        with torch.no_grad():
+            self._right += self.task.right(outputs, targets)
+        self._count += len(images)
 
     def _set_alpha(self, alpha: float) -> None:
         if alpha != self._alpha:
@@ -253,23 +253,20 @@ class Trainer:
 
     def _check_finite(self, phase: Phase, rate: float) -> None:
         if not torch.isfinite(self._loss).item():
-            key = {"giant": "netbooster.giant_lr", "plt": "netbooster.plt_lr"}.get(
-                phase.name, "train.lr"
-            )
             raise NetBoosterError(
                 f"phase '{phase.name}', step {self.step}: the loss is {self._loss.item()}; lower "
-                f"{key} (now {phase.lr:g}, {rate:g} at this step) or lengthen the warm-up"
+                f"{phase.lr_key} (now {phase.lr:g}, {rate:g} at this step) or lengthen the warm-up"
             )
 
     def _log(self, phase: Phase, rate: float, reporter: Reporter) -> None:
-        sums = torch.stack([self._loss, self._correct, self._loss.new_tensor(self._count)])
-        total, correct, count = all_sum(self.world, sums).tolist()
-        loss, accuracy = total / count, correct / count
+        sums = torch.stack([self._loss, self._right, self._loss.new_tensor(self._count)])
+        total, right, count = all_sum(self.world, sums).tolist()
+        loss, score = total / count, right / count
         line: dict[str, Any] = {
             "phase": phase.name,
             "step": self.step,
             "loss": loss,
-            "accuracy": accuracy,
+            self.task.metric: score,
             "lr": rate,
             "alpha": self._alpha,
             "seconds": round(self.seconds, 3),
@@ -278,23 +275,24 @@ class Trainer:
         # The evaluation belongs to the first line at or after its step.
         due = every and self.step % every < self.config.log_every and self.step >= every
         if due and self.world.writes:
-            line["val_accuracy"] = evaluate(
+            line[f"val_{self.task.metric}"] = evaluate(
                 self.result(),
                 self.dataset,
                 "val",
+                task=self.task,
                 device=self.device,
                 limit=self.config.eval_images,
                 memory_format=self.memory_format,
-            ).accuracy
+            ).score
         if self.dataset.skipped:
             line["skipped_images"] = len(self.dataset.skipped)
         rate_shown = count / max(self.seconds - self._logged_at, 1e-9)
         self._logged_at = self.seconds
-        reporter.update(self.step - phase.first, loss, accuracy, rate_shown)
+        reporter.update(self.step - phase.first, loss, score, rate_shown, self.task.metric)
         if self.store:
             self.store.append(line)
         self._loss.zero_()
-        self._correct.zero_()
+        self._right.zero_()
         self._count = 0
 
     def _checkpoint_if_due(self, phase: Phase) -> None:
@@ -315,7 +313,7 @@ class Trainer:
         mine = {
             "random": random_state(),
             "loss": self._loss.item(),
-            "correct": int(self._correct.item()),
+            "right": self._right.item(),
             "count": self._count,
         }
         self.store.save(
@@ -343,8 +341,8 @@ class _ForwardPass(nn.Module):
         self.model = model
         self.objective = objective
 
-    def forward(self, inputs: Tensor, labels: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        return self.objective(self.model, inputs, labels, step)
+    def forward(self, inputs: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Outputs]:
+        return self.objective(self.model, inputs, targets, step)
 
 
 def _check_parts(config: TrainConfig, world: World, device: torch.device) -> None:

@@ -1,12 +1,16 @@
-"""What a training step minimizes. Baselines differ from vanilla training here and nowhere else."""
+"""What a training step minimizes. Most methods differ from vanilla training here alone."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netbooster.training.checkpoint import FORMAT, copies, portable_state, save_torch
+from netbooster.training.task import Outputs
+
+Loss = Callable[[Outputs, Tensor], Tensor]
+"""A task's loss of outputs and targets, a scalar."""
 
 
 class Objective(ABC):
@@ -26,33 +30,33 @@ class Objective(ABC):
 
     @abstractmethod
     def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, step: int
+    ) -> tuple[Tensor, Outputs]:
         """Run the network forward.
 
         Args:
             model: in training mode.
             inputs: normalized images [N, C, H, W].
-            labels: int64 [N].
+            targets: what the task asks for, the first axis the image.
             step: optimizer steps done so far, through all phases.
 
         Returns:
-            The loss to minimize, a scalar, and the logits [N, classes] that training accuracy is
-            counted from.
+            The loss to minimize, a scalar, and the outputs that the score shown while training
+            runs is counted from.
         """
 
 
-class CrossEntropy(Objective):
-    """Vanilla training."""
+class TaskLoss(Objective):
+    """The task's own loss and nothing else."""
 
-    def __init__(self, label_smoothing: float) -> None:
-        self.label_smoothing = label_smoothing
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
 
     def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
-        logits = model(inputs)
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), logits
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, step: int
+    ) -> tuple[Tensor, Outputs]:
+        outputs = model(inputs)
+        return self.loss(outputs, targets), outputs
 
 
 class RouteRecorder(Objective):
@@ -74,9 +78,9 @@ class RouteRecorder(Objective):
         self.objective.begin_step(model, step, average)
 
     def __call__(
-        self, model: nn.Module, inputs: Tensor, labels: Tensor, step: int
-    ) -> tuple[Tensor, Tensor]:
-        return self.objective(model, inputs, labels, step)
+        self, model: nn.Module, inputs: Tensor, targets: Tensor, step: int
+    ) -> tuple[Tensor, Outputs]:
+        return self.objective(model, inputs, targets, step)
 
 
 def route_steps(total: int, points: int) -> list[int]:
@@ -86,5 +90,5 @@ def route_steps(total: int, points: int) -> list[int]:
 
 
 def route_file(folder: Path, step: int) -> Path:
-    """Where the weights after ``step`` steps are kept, below an arm's folder."""
+    """Where the weights after ``step`` steps are kept, below a run's folder."""
     return folder / "route" / f"step-{step:08d}.pt"

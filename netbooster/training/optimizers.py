@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from netbooster.experiment.recipe import TrainConfig
+from netbooster.training.config import TrainConfig
 
 #: Vision transformers' inputs that are parameters; DeiT's recipe does not decay them.
 _NOT_DECAYED = ("class_token", "pos_embedding")

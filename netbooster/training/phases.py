@@ -1,10 +1,9 @@
-"""The phases of an arm: stretches of optimizer steps, and the learning rate within each."""
+"""The phases of a run: stretches of optimizer steps, and the learning rate within each."""
 
 import math
 from dataclasses import dataclass
 
-from netbooster.common.errors import NetBoosterError
-from netbooster.experiment.recipe import Recipe
+from netbooster.training.config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -13,13 +12,17 @@ class Phase:
 
     name: str
     first: int
-    """Step of the arm at which the phase begins."""
+    """Step of the run at which the phase begins."""
     steps: int
     lr: float
     final_lr: float = 0.0
     warmup_steps: int = 0
     decay_steps: int | None = None
     """E_d in steps: alpha rises evenly to 1 within them (PLT); None leaves alpha alone."""
+    lr_key: str = "train.lr"
+    """The recipe's key behind ``lr``, for errors."""
+    keeps: str = ""
+    """File of the run in which the network at the phase's end is kept; empty: in none."""
 
     @property
     def end(self) -> int:
@@ -33,52 +36,6 @@ class Phase:
         return self.final_lr + (self.lr - self.final_lr) * (1 + math.cos(math.pi * share)) / 2
 
 
-def vanilla_phases(recipe: Recipe, total: int) -> list[Phase]:
-    """The baseline: one phase of ``total`` steps."""
-    train = recipe.train
-    return [
-        Phase(
-            recipe.method or "vanilla", 0, total, train.lr, warmup_steps=round(train.warmup * total)
-        )
-    ]
-
-
-def netbooster_phases(recipe: Recipe, total: int) -> list[Phase]:
-    """The giant's training and PLT (section 4.1), ``total`` steps together.
-
-    On a target data set (section 4.3) the giant comes trained, and all steps are PLT.
-
-    Raises:
-        NetBoosterError: too few steps for two phases.
-    """
-    train, boost = recipe.train, recipe.netbooster
-    if recipe.transfer is not None:
-        return [_plt_phase(recipe, 0, total)]
-    giant = min(max(1, round(boost.giant_share * total)), total - 1)
-    if giant < 1:
-        raise NetBoosterError(
-            f"recipe {recipe.name}: {total} step is too short for giant and PLT; raise train.steps"
-        )
-    return [
-        Phase(
-            "giant",
-            0,
-            giant,
-            boost.giant_lr or train.lr,
-            final_lr=boost.giant_final_lr,
-            warmup_steps=round(train.warmup * giant),
-        ),
-        _plt_phase(recipe, giant, total - giant),
-    ]
-
-
-def _plt_phase(recipe: Recipe, first: int, steps: int) -> Phase:
-    boost = recipe.netbooster
-    return Phase(
-        "plt",
-        first,
-        steps,
-        boost.plt_lr,
-        warmup_steps=round(boost.plt_warmup * steps),
-        decay_steps=round(boost.decay_share * steps),
-    )
+def single_phase(name: str, config: TrainConfig, total: int) -> Phase:
+    """One phase of ``total`` steps, at the rate and with the warm-up of ``[train]``."""
+    return Phase(name, 0, total, config.lr, warmup_steps=round(config.warmup * total))

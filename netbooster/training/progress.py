@@ -12,7 +12,7 @@ PLAIN_SECONDS = 10.0
 
 
 class Reporter:
-    """Shows phase, loss, accuracy, rate and time left; says what is skipped and resumed.
+    """Shows phase, loss, score, rate and time left; says what is skipped and resumed.
 
     ``console=None`` shows nothing. rich is imported only when there is a console.
     """
@@ -67,9 +67,11 @@ class Reporter:
             self._bar.stop()
             self._bar = None
 
-    def update(self, step: int, loss: float, accuracy: float, images_per_second: float) -> None:
-        """Show the state after ``step`` steps of the phase; ``accuracy`` is 0..1."""
-        numbers = f"loss {loss:.3f}  accuracy {accuracy:6.1%}  {images_per_second:,.0f} images/s"
+    def update(
+        self, step: int, loss: float, score: float, images_per_second: float, metric: str
+    ) -> None:
+        """Show the state after ``step`` steps of the phase; ``score`` is 0..1, by ``metric``."""
+        numbers = f"loss {loss:.3f}  {metric} {score:6.1%}  {images_per_second:,.0f} images/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, numbers=numbers)
             return

@@ -52,7 +52,7 @@ def test_report_prints_finished_runs_beside_the_paper(
             "accuracy": {"test": accuracy, "train": 0.8},
             "giant_accuracy": {"test": 0.75},
         }
-        save_torch(folder / "boosted" / "contracted.pt", content)
+        save_torch(folder / "contracted.pt", content)
     code, out, err = run(capfd, "6", "--mini", "--report", "--output", str(tmp_path))
     assert code == 0, err
     (line,) = [line for line in out.splitlines() if "Ratio 4" in line]

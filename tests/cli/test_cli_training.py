@@ -10,7 +10,7 @@ from PIL import Image
 from deploy.cli import main
 from netbooster.common.errors import EchoedError
 from netbooster.data.sampling import EpochShuffle
-from netbooster.experiment import pipeline
+from netbooster.experiment import run as experiment_run
 from netbooster.training.checkpoint import load_torch
 
 RECIPE = """
@@ -126,16 +126,18 @@ def test_expansion_that_cannot_be(
     assert not (tmp_path / "run" / "boosted" / "checkpoint.pt").exists()
 
 
-def test_contraction_before_plt_has_ended(
+def test_contract_goes_on_where_plt_has_not_ended(
     capfd: pytest.CaptureFixture[str], images: Path, tmp_path: Path
 ) -> None:
-    from netbooster.experiment.pipeline import train_boosted
-    from netbooster.experiment.recipe import load_recipe
+    from netbooster.experiment.recipe import load_recipe, save_recipe
+    from netbooster.experiment.run import train_until
 
-    recipe = write_recipe(tmp_path, images, method="")
-    train_boosted(load_recipe(str(recipe)), tmp_path / "run", giant_only=True)
-    line = refused(capfd, "contract", str(tmp_path / "run"))
-    assert "training is at step 2 of 4" in line and "before contracting" in line
+    recipe = load_recipe(str(write_recipe(tmp_path, images, method='method = "netbooster"')))
+    train_until(recipe, tmp_path / "run" / "boosted", "giant.pt")
+    save_recipe(recipe, tmp_path / "run")
+    code, out, err = run(capfd, "contract", str(tmp_path / "run"))
+    assert code == 0, err
+    assert "plt: resuming from step 2" in out and "contraction error" in out
 
 
 def test_what_the_writing_process_says_is_not_said_twice(
@@ -149,7 +151,7 @@ def test_what_the_writing_process_says_is_not_said_twice(
     def echo(*_: object, **__: object) -> None:
         raise EchoedError("checkpoint.pt: damaged")
 
-    monkeypatch.setattr(pipeline, "open_store", echo)
+    monkeypatch.setattr(experiment_run, "open_store", echo)
     out = str(tmp_path / "run")
     code, _, err = run(capfd, "train", str(write_recipe(tmp_path, images)), "--output", out)
     assert code == 2 and not err.strip()

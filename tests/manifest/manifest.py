@@ -122,10 +122,9 @@ def weights() -> dict[str, str]:
     """SHA-256 of a network's weights after 20 steps of each method."""
     import torch
 
-    from netbooster.experiment import pipeline
-    from netbooster.experiment.arms import train_method
-    from netbooster.experiment.pipeline import load_contracted
+    from netbooster.experiment import run
     from netbooster.experiment.recipe import parse_recipe
+    from netbooster.experiment.trained import load
     from netbooster.training.checkpoint import state_digest
 
     def recipe(name: str, method: str, **changes: Any) -> Any:
@@ -152,12 +151,12 @@ def weights() -> dict[str, str]:
         "netaug": {"netaug": {"bn_images": 16}},
         "netbooster-kd": teacher,
     }
-    pipeline.evaluate_splits = lambda *_, **__: {"test": 0.5}  # type: ignore[assignment]
+    run.evaluate_splits = lambda *_, **__: {"test": 0.5}  # type: ignore[assignment]
     found = {}
     with tempfile.TemporaryDirectory() as folder:
         for method, extra in changes.items():
-            path = train_method(recipe(f"run-{method}", method, **extra), Path(folder) / method)
-            found[method] = state_digest(load_contracted(path)[0].state_dict())[:24]
+            path = run.train(recipe(f"run-{method}", method, **extra), Path(folder) / method)
+            found[method] = state_digest(load(path).network.state_dict())[:24]
     return found
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from netbooster.experiment import pipeline
+from netbooster.experiment import run
 
 
 @pytest.fixture
 def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Accuracy on 16 images of each split, where training is too short for accuracy to matter."""
-    whole = pipeline.evaluate_splits
+    whole = run.evaluate_splits
 
     def few(model: torch.nn.Module, dataset: Any, **options: Any) -> dict[str, float]:
         original = dataset.split
@@ -21,4 +21,4 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
         finally:
             dataset.split = original
 
-    monkeypatch.setattr(pipeline, "evaluate_splits", few)
+    monkeypatch.setattr(run, "evaluate_splits", few)

@@ -10,13 +10,15 @@ import torch
 from torch import nn
 
 import netbooster
+from netbooster.common.seeds import reproducible
 from netbooster.data import Batch, Dataset, Preprocess
-from netbooster.experiment.recipe import TrainConfig
 from netbooster.giant.contraction import contract
 from netbooster.giant.expansion import ExpansionConfig, expand
 from netbooster.giant.plt import get_alpha
+from netbooster.tasks import Classification
 from netbooster.training.checkpoint import RunStore
-from netbooster.training.loop import Trainer, reproducible
+from netbooster.training.config import TrainConfig
+from netbooster.training.loop import Trainer
 from netbooster.training.phases import Phase
 
 
@@ -74,7 +76,7 @@ def test_loop_takes_any_network_and_data(tmp_path: Path) -> None:
     giant = expand(network, ExpansionConfig(ratio=4))
     config = TrainConfig(steps=60, batch_size=32, lr=0.05, ema_decay=0.8, log_every=20)
     store = RunStore(tmp_path, {"experiment": "halves"})
-    trainer = Trainer(giant, data, config, seed=0, store=store)
+    trainer = Trainer(giant, data, config, task=Classification(), seed=0, store=store)
     with reproducible(trainer.device, 1):
         trainer.train_steps(Phase("giant", 0, 40, lr=0.05, warmup_steps=4))
         trainer.train_steps(Phase("plt", 40, 20, lr=0.02, decay_steps=8))
@@ -87,6 +89,11 @@ def test_loop_takes_any_network_and_data(tmp_path: Path) -> None:
     assert right.float().mean() > 0.9
     assert (tmp_path / "checkpoint.pt").is_file()
     again = Trainer(
-        expand(own_network(), ExpansionConfig(ratio=4)), data, config, seed=0, store=store
+        expand(own_network(), ExpansionConfig(ratio=4)),
+        data,
+        config,
+        task=Classification(),
+        seed=0,
+        store=store,
     )
     assert again.resume() and again.step == 60

@@ -9,9 +9,9 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from netbooster.experiment.pipeline import contract_run, train_netbooster, train_vanilla
 
 from deploy.core.errors import DeployError
-from netbooster.experiment.pipeline import contract_run, train_netbooster, train_vanilla
 from netbooster.experiment.recipe import parse_recipe
 
 TOOL = Path(__file__).parents[2] / "tools" / "study_quantization.py"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from netbooster.experiment import pipeline
-from netbooster.experiment.arms import train_method
+from netbooster.experiment import run
 from netbooster.experiment.recipe import Recipe
 from netbooster.experiment.recipe_files import table_keys
+from netbooster.experiment.run import train
 from netbooster.experiment.table import prepare_recipe, read_result
 from netbooster.experiment.table_rows import load_table
 
@@ -42,10 +42,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_trains(name: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     accuracy = {"train": 0.5, "val": 0.5, "test": 0.5}
-    monkeypatch.setattr(pipeline, "evaluate_splits", lambda *_, **__: accuracy)
+    monkeypatch.setattr(run, "evaluate_splits", lambda *_, **__: accuracy)
     recipe = short(name)
     run_dir = root / name.split("/")[0] / recipe.name
-    train_method(recipe, run_dir)
+    train(recipe, run_dir)
     result = read_result(recipe, run_dir)
     assert result is not None
     assert result.steps == 2

@@ -7,7 +7,7 @@ import pytest
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.experiment.recipe import load_recipe, parse_recipe, recipe_names, save_recipe
-from netbooster.training.loop import netbooster_phases, vanilla_phases
+from netbooster.methods import NetBooster, Vanilla
 
 
 def content(**train: Any) -> dict[str, Any]:
@@ -123,32 +123,42 @@ def test_overrides_are_toml_values_and_checked() -> None:
         load_recipe("digits", ["train.lr"])
 
 
-def test_identity_ignores_bookkeeping_and_separates_arms() -> None:
+def test_identity_ignores_bookkeeping_and_separates_methods() -> None:
     base = parse_recipe(content(), "x")
-    assert base.digest("vanilla", "d") == parse_recipe(content(log_every=3), "x").digest(
-        "vanilla", "d"
-    )
-    assert base.digest("vanilla", "d") != parse_recipe(content(lr=0.2), "x").digest("vanilla", "d")
-    assert base.digest("vanilla", "d") != base.digest("vanilla", "other images")
+    plain, boosted = base.with_method("vanilla"), base.with_method()
+    other = parse_recipe(content(log_every=3), "x").with_method("vanilla")
+    assert plain.digest("d") == other.digest("d")
+    other = parse_recipe(content(lr=0.2), "x").with_method("vanilla")
+    assert plain.digest("d") != other.digest("d")
+    assert plain.digest("d") != plain.digest("other images")
     tuned = parse_recipe({**content(), "netbooster": {"plt_lr": 0.01}}, "x")
-    assert base.digest("vanilla", "d") == tuned.digest("vanilla", "d")
-    assert base.digest("boosted", "d") != tuned.digest("boosted", "d")
+    assert plain.digest("d") == tuned.with_method("vanilla").digest("d")
+    assert boosted.method == "netbooster" and boosted.digest("d") == base.digest("d")
+    assert boosted.digest("d") not in (plain.digest("d"), tuned.with_method().digest("d"))
+
+
+def test_task_has_a_default_that_is_not_written_down() -> None:
+    recipe = parse_recipe(content(), "x")
+    assert recipe.task == "classification" and "task" not in recipe.to_toml()
+    assert parse_recipe(recipe.model_dump(), "x") == recipe
+    with pytest.raises(NetBoosterError, match="key 'task': unknown task 'poetry'; choose one of"):
+        parse_recipe({**content(), "task": "poetry"}, "x")
 
 
 @pytest.mark.parametrize("total", [2, 3, 7, 310, 1001])
 @pytest.mark.parametrize("share", [0.001, 160 / 310, 0.5, 0.999])
-def test_both_arms_take_equally_many_steps(total: int, share: float) -> None:
+def test_both_methods_take_equally_many_steps(total: int, share: float) -> None:
     values = {**content(steps=total), "netbooster": {"giant_share": share}}
     recipe = parse_recipe(values, "x")
-    giant, plt = netbooster_phases(recipe, total)
-    (vanilla,) = vanilla_phases(recipe, total)
+    giant, plt = NetBooster.phases(recipe, total)
+    (vanilla,) = Vanilla.phases(recipe, total)
     assert giant.steps >= 1 and plt.steps >= 1
     assert giant.steps + plt.steps == vanilla.steps == total
     assert plt.first == giant.end and plt.end == total
 
 
 def test_paper_shares_are_the_default() -> None:
-    giant, plt = netbooster_phases(parse_recipe(content(), "x"), 310)
+    giant, plt = NetBooster.phases(parse_recipe(content(), "x"), 310)
     assert (giant.steps, plt.steps, plt.decay_steps) == (160, 150, 40)
 
 
@@ -159,7 +169,7 @@ def test_epochs_become_steps() -> None:
 
 def test_learning_rate_warms_up_and_follows_half_a_cosine() -> None:
     recipe = parse_recipe(content(lr=0.4, warmup=0.1), "x")
-    (phase,) = vanilla_phases(recipe, 100)
+    (phase,) = Vanilla.phases(recipe, 100)
     rates = [phase.learning_rate(step) for step in range(100)]
     assert rates[:10] == pytest.approx([0.04 * (step + 1) for step in range(10)])
     assert rates[10] == pytest.approx(0.4)

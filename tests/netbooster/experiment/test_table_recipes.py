@@ -105,7 +105,7 @@ def test_equal_names_mean_equal_experiments(recipes: dict[str, Recipe]) -> None:
     by_name: dict[str, str] = {}
     by_digest: dict[str, str] = {}
     for recipe in recipes.values():
-        digest = recipe.digest(recipe.arm, "")
+        digest = recipe.digest("")
         assert by_name.setdefault(recipe.name, digest) == digest, recipe.name
         assert by_digest.setdefault(digest, recipe.name) == recipe.name, recipe.name
 
@@ -143,7 +143,7 @@ def test_paper_s_schedule_on_imagenet(recipes: dict[str, Recipe]) -> None:
         if recipe.data.name != "imagenet" or recipe.model.name in LARGE:
             continue
         assert (recipe.train.batch_size, recipe.train.lr) == (1024, 0.2), name
-        boosted = recipe.arm == "boosted"
+        boosted = recipe.method in ("netbooster", "netbooster-kd")
         twice = 2 if name.endswith("netaug-2x") else 1
         assert recipe.train.epochs == (310 if boosted else 160 * twice), name
         if boosted:

@@ -64,17 +64,17 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Trained:
     done = Trained()
 
     def train(recipe: Recipe, run_dir: Path, **options: Any) -> Path:
-        path = run_dir / recipe.arm / "contracted.pt"
+        path = run_dir / "contracted.pt"
         save_recipe(recipe, run_dir)
         if not path.is_file():
             done.append((recipe.name, recipe.seed))
-            gain = 0.02 if recipe.arm == "boosted" else 0.0
+            gain = 0.02 if recipe.method == "netbooster" else 0.0
             accuracy = {"test": 0.5 + gain + 0.01 * recipe.seed, "train": 0.6}
             extra = {"giant_accuracy": {"test": 0.55}} if gain else {}
             save_torch(path, {"format": 1, "steps": 4, "accuracy": accuracy, **extra})
         return path
 
-    monkeypatch.setattr(tables, "train_method", train)
+    monkeypatch.setattr(tables, "train", train)
     return done
 
 
@@ -91,13 +91,17 @@ def test_rows_run_for_each_seed_and_share_equal_experiments(
     assert set(results) == {(row.recipe, seed) for row in table.rows for seed in (0, 1)}
     assert results["again", 1] == results["plain", 1]
     assert results["boosted", 0].giant == 0.55 and results["plain", 0].giant is None
+<<<<<<< HEAD
     assert (tmp_path / "out" / "seed1" / "mini-t-boosted" / "boosted" / "contracted.pt").is_file()
+=======
+    assert (tmp_path / "out" / "seed1" / "t-boosted" / "contracted.pt").is_file()
+>>>>>>> 3b5eeda (A method is one class in one file, a task too; train makes one run of one method)
 
 
 def test_finished_runs_are_kept_after_a_kill(
     table: Table, tmp_path: Path, fake: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = tables.train_method
+    train = tables.train
 
     def killed(recipe: Recipe, run_dir: Path, **options: Any) -> Path:
         if (recipe.name, recipe.seed) == ("mini-t-boosted", 1):
@@ -105,7 +109,7 @@ def test_finished_runs_are_kept_after_a_kill(
         return train(recipe, run_dir, **options)
 
     root = tmp_path / "out"
-    monkeypatch.setattr(tables, "train_method", killed)
+    monkeypatch.setattr(tables, "train", killed)
     with pytest.raises(KeyboardInterrupt):
         run_table(table, mini=True, seeds=(0, 1), root=root)
     stored = json.loads((root / "t.json").read_text())
@@ -114,7 +118,7 @@ def test_finished_runs_are_kept_after_a_kill(
     }  # fmt: skip
     early = finished_results(table, mini=True, seeds=(0, 1), root=root)
     assert set(early) == {("plain", 0), ("plain", 1), ("boosted", 0), ("again", 0), ("again", 1)}
-    monkeypatch.setattr(tables, "train_method", train)
+    monkeypatch.setattr(tables, "train", train)
     fake.clear()
     run_table(table, mini=True, seeds=(0, 1), root=root)
     assert fake == [("mini-t-boosted", 1)]
@@ -197,11 +201,17 @@ def test_a_real_table_of_a_few_steps(table: Table, few_images: None, tmp_path: P
     assert {name for name, _ in results} == {"plain", "boosted", "again"}
     assert all(result.steps == 2 for result in results.values())
     assert results["boosted", 0].giant is not None
+<<<<<<< HEAD
     before = (root / "seed0" / "mini-t-boosted" / "boosted" / "contracted.pt").stat().st_mtime_ns
     assert run_table(table, mini=True, seeds=(0,), root=root, scale=0.5) == results
     assert (
         root / "seed0" / "mini-t-boosted" / "boosted" / "contracted.pt"
     ).stat().st_mtime_ns == before
+=======
+    before = (root / "seed0" / "t-boosted" / "contracted.pt").stat().st_mtime_ns
+    assert run_table(table, mini=True, seeds=(0,), root=root, scale=0.5) == results
+    assert (root / "seed0" / "t-boosted" / "contracted.pt").stat().st_mtime_ns == before
+>>>>>>> 3b5eeda (A method is one class in one file, a task too; train makes one run of one method)
 
 
 def test_a_run_that_another_process_trains_comes_last(

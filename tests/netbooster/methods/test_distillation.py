@@ -1,20 +1,21 @@
 """The distillation objectives equal their formulas, and their gradients go where they should."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from netbooster.methods.distillation import (
-    Distillation,
-    RocketLaunch,
-    RocketNetworks,
-    RouteDistillation,
-    TeacherFree,
-    distillation_loss,
-    virtual_teacher,
-)
+from netbooster.methods.distillation import distillation_loss
+from netbooster.methods.kd import Distillation
+from netbooster.methods.rco_kd import RouteDistillation
+from netbooster.methods.rocket_launch import RocketLaunch, RocketNetworks
+from netbooster.methods.tf_kd import TeacherFree, virtual_teacher
+from netbooster.tasks import Classification
 
 CLASSES = 5
+HARD = Classification().loss
+SMOOTHED = partial(HARD, label_smoothing=0.1)
 
 
 def linear(seed: int) -> nn.Module:
@@ -44,7 +45,7 @@ def divergence(p: Tensor, q: Tensor) -> Tensor:
 def test_kd_equals_the_formula(temperature: float) -> None:
     student, teacher = linear(0), linear(1)
     images, labels = batch()
-    objective = Distillation(teacher, weight=0.7, temperature=temperature, label_smoothing=0.1)
+    objective = Distillation(teacher, weight=0.7, temperature=temperature, loss=SMOOTHED)
     loss, logits = objective(student, images, labels, 0)
     t = temperature
     p = torch.softmax(teacher(images).double() / t, 1)
@@ -57,7 +58,7 @@ def test_kd_equals_the_formula(temperature: float) -> None:
 def test_kd_trains_the_student_only_and_stops_at_the_teacher() -> None:
     student, teacher = linear(0), linear(1)
     images, labels = batch()
-    objective = Distillation(teacher, weight=1.0, temperature=4.0, label_smoothing=0.0)
+    objective = Distillation(teacher, weight=1.0, temperature=4.0, loss=HARD)
     loss, _ = objective(student, images, labels, 0)
     loss.backward()
     assert all(p.grad is not None for p in student.parameters())
@@ -93,7 +94,7 @@ def test_teacher_sees_images_of_its_own_size() -> None:
     images, labels = batch()
     for resolution in (2, 6, None):
         objective = Distillation(
-            Teacher(), weight=0.5, temperature=1.0, label_smoothing=0.0, resolution=resolution
+            Teacher(), weight=0.5, temperature=1.0, loss=HARD, resolution=resolution
         )
         objective(linear(0), images, labels, 0)
     assert seen == [(6, 3, 2, 2), (6, 3, 6, 6), (6, 3, 2, 2)]
@@ -102,7 +103,7 @@ def test_teacher_sees_images_of_its_own_size() -> None:
 def test_route_leads_from_early_to_finished() -> None:
     route = [linear(seed).state_dict() for seed in range(10, 14)]
     objective = RouteDistillation(
-        linear(1), route, total_steps=10, weight=0.5, temperature=2.0, label_smoothing=0.0
+        linear(1), route, total_steps=10, weight=0.5, temperature=2.0, loss=HARD
     )
     assert [objective.point(step) for step in range(10)] == [0, 0, 0, 1, 1, 2, 2, 2, 3, 3]
     images, labels = batch()
@@ -111,7 +112,7 @@ def test_route_leads_from_early_to_finished() -> None:
         loss, _ = objective(student, images, labels, step)
         teacher = linear(1)
         teacher.load_state_dict(route[objective.point(step)])
-        plain = Distillation(teacher, weight=0.5, temperature=2.0, label_smoothing=0.0)
+        plain = Distillation(teacher, weight=0.5, temperature=2.0, loss=HARD)
         assert torch.equal(loss, plain(student, images, labels, step)[0]), step
 
 
@@ -128,7 +129,7 @@ def test_virtual_teacher_is_softened_and_right() -> None:
 def test_teacher_free_equals_the_formula() -> None:
     student = linear(0)
     images, labels = batch()
-    objective = TeacherFree(weight=0.1, temperature=20.0, correct_prob=0.99, label_smoothing=0.0)
+    objective = TeacherFree(weight=0.1, temperature=20.0, correct_prob=0.99, loss=HARD)
     loss, logits = objective(student, images, labels, 0)
     teacher = virtual_teacher(labels, CLASSES, 0.99, 20.0).double()
     soft = divergence(teacher, torch.softmax(logits.double(), 1))
@@ -140,7 +141,7 @@ def test_rocket_trains_both_and_blocks_the_hint_from_the_booster() -> None:
     light, booster = linear(0), linear(1)
     both = RocketNetworks(light, booster).train()
     images, labels = batch()
-    objective = RocketLaunch(hint_weight=0.5, label_smoothing=0.1)
+    objective = RocketLaunch(hint_weight=0.5, loss=SMOOTHED)
     loss, logits = objective(both, images, labels, 0)
     a, b = light(images), booster(images)
     hint = ((a - b) ** 2).sum(1).mean()

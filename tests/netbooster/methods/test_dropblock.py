@@ -1,13 +1,17 @@
 """DropBlock: squares, the right share, the mean kept, off in eval mode."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 
 from netbooster.common.errors import NetBoosterError
-from netbooster.methods.config import DropBlockConfig
-from netbooster.methods.dropblock import DropBlock, drop_blocks
+from netbooster.methods.dropblock import DropBlockConfig, DropBlockLoss, drop_blocks
 from netbooster.models import build_model
+from netbooster.tasks import Classification
+
+SMOOTHED = partial(Classification().loss, label_smoothing=0.1)
 
 
 @pytest.mark.parametrize(("size", "block"), [(14, 1), (14, 3), (14, 7), (5, 7)])
@@ -41,7 +45,7 @@ def test_probability_rises_and_eval_mode_is_untouched() -> None:
     x = torch.randn(4, 3, 64, 64)
     plain = model.eval()(x)
     config = DropBlockConfig(drop_prob=0.2, block_size=2, from_stride=16)
-    objective = DropBlock(model, config, x[:1], total_steps=10, label_smoothing=0.1)
+    objective = DropBlockLoss(model, config, x[:1], total_steps=10, loss=SMOOTHED)
     hooked = [i for i, block in enumerate(model.blocks) if block._forward_hooks]
     assert hooked == list(range(6, 17))  # strides 16 and 32
     assert list(model.state_dict()) == keys
@@ -64,9 +68,7 @@ def test_probability_rises_and_eval_mode_is_untouched() -> None:
 def test_networks_without_blocks_are_refused() -> None:
     example = torch.zeros(1, 3, 64, 64)
     with pytest.raises(NetBoosterError, match="has no 'blocks'"):
-        DropBlock(nn.Linear(2, 2), DropBlockConfig(), example, total_steps=1, label_smoothing=0.0)
+        DropBlockLoss(nn.Linear(2, 2), DropBlockConfig(), example, total_steps=1, loss=SMOOTHED)
     model = build_model("mobilenetv2-tiny", num_classes=3, resolution=64)
     with pytest.raises(NetBoosterError, match="dropblock.from_stride 64: no block"):
-        DropBlock(
-            model, DropBlockConfig(from_stride=64), example, total_steps=1, label_smoothing=0.0
-        )
+        DropBlockLoss(model, DropBlockConfig(from_stride=64), example, total_steps=1, loss=SMOOTHED)

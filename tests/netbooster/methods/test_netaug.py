@@ -1,6 +1,7 @@
 """NetAug: what is shared, what is drawn, what is cut out."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.data import DataConfig, load_dataset
-from netbooster.methods.config import NetAugConfig
 from netbooster.methods.netaug import (
+    NetAugConfig,
     NetAugLoss,
     NetAugNetwork,
     SlicedBatchNorm2d,
@@ -18,7 +19,9 @@ from netbooster.methods.netaug import (
     measure_bn,
 )
 from netbooster.models import build_model
+from netbooster.tasks import Classification
 
+SMOOTHED = partial(Classification().loss, label_smoothing=0.1)
 CONFIG = NetAugConfig(width_factors=(1.0, 1.5), expansion_factors=(1.0, 2.0))
 
 
@@ -32,7 +35,7 @@ def images(count: int = 4) -> Tensor:
 
 
 def loss_of(config: NetAugConfig, steps: int = 8, epoch: int = 100) -> NetAugLoss:
-    return NetAugLoss(config, seed=1, total_steps=steps, epoch_steps=epoch, label_smoothing=0.1)
+    return NetAugLoss(config, seed=1, total_steps=steps, epoch_steps=epoch, loss=SMOOTHED)
 
 
 def give_statistics(model: nn.Module) -> None:

@@ -12,14 +12,18 @@ from typing import Any
 import torch
 
 from netbooster.common.errors import NetBoosterError
+from netbooster.common.seeds import reproducible, seed_everything
 from netbooster.data import DataConfig, Dataset, load_dataset
-from netbooster.experiment.arms import train_method
-from netbooster.experiment.recipe import Recipe, TrainConfig, parse_recipe
+from netbooster.experiment.recipe import Recipe, parse_recipe
+from netbooster.experiment.run import train
 from netbooster.giant.expansion import ExpansionConfig, expand
 from netbooster.models import build_model
+from netbooster.tasks import Classification
 from netbooster.training.checkpoint import RunStore
+from netbooster.training.config import TrainConfig
 from netbooster.training.distributed import World, join
-from netbooster.training.loop import Phase, Trainer, reproducible, seed_everything
+from netbooster.training.loop import Trainer
+from netbooster.training.phases import Phase
 
 PHASES = (Phase("giant", 0, 3, lr=0.05), Phase("plt", 3, 3, lr=0.02, decay_steps=2))
 
@@ -41,7 +45,7 @@ def make_trainer(folder: Path | None, world: World, accumulate: int) -> Trainer:
         checkpoint_seconds=0,
     )
     store = RunStore(folder, {"seed": 0}, read_only=not world.writes) if folder else None
-    return Trainer(giant, dataset, config, seed=3, store=store, world=world)
+    return Trainer(giant, dataset, config, task=Classification(), seed=3, store=store, world=world)
 
 
 def method_recipes(accumulate: int) -> list[Recipe]:
@@ -108,7 +112,7 @@ def main() -> None:
     torch.set_num_threads(1)
     if sys.argv[2:] == ["methods"]:
         for recipe in method_recipes(1):
-            train_method(recipe, folder / recipe.name)
+            train(recipe, folder / recipe.name)
         return
     die_at = int(sys.argv[2]) if len(sys.argv) > 2 else -1
     world = join(torch.device("cpu"))

@@ -16,12 +16,12 @@ import pytest
 import torch
 
 from netbooster.common.errors import NetBoosterError
+from netbooster.common.seeds import reproducible
 from netbooster.data.sampling import shard_slice
-from netbooster.experiment.arms import train_method
-from netbooster.experiment.pipeline import load_contracted
+from netbooster.experiment.run import train
+from netbooster.experiment.trained import load
 from netbooster.training.checkpoint import load_torch
 from netbooster.training.distributed import World, join
-from netbooster.training.loop import reproducible
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 _spec = importlib.util.spec_from_file_location("distributed_worker", WORKER)
@@ -116,8 +116,7 @@ def test_a_dead_worker_is_said_and_the_run_resumes_bit_equal(pair: Path, tmp_pat
 def test_every_method_trains_in_two_processes_as_in_one(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     finished = [
-        train_method(recipe, one / recipe.name).relative_to(one)
-        for recipe in worker.method_recipes(2)
+        train(recipe, one / recipe.name).relative_to(one) for recipe in worker.method_recipes(2)
     ]
     for name in ("teacher", "source"):  # BN statistics of half-batches would make others of them
         shutil.copytree(one / name, two / name)
@@ -125,7 +124,7 @@ def test_every_method_trains_in_two_processes_as_in_one(tmp_path: Path) -> None:
         assert code == 0, output
     for path in finished:
         # what trained, before BN statistics are merged in: theirs are of rank 0's halves
-        checkpoint = path.parent / "checkpoint.pt"
+        checkpoint = path / "checkpoint.pt"
         a, b = (load_torch(folder / checkpoint, "") for folder in (one, two))
         assert a["step"] == b["step"] == 2
         for name in a["model"]:
@@ -133,9 +132,9 @@ def test_every_method_trains_in_two_processes_as_in_one(tmp_path: Path) -> None:
                 ours, theirs = a["model"][name], b["model"][name]
                 difference = (ours - theirs).abs().max().item()
                 assert difference <= 1e-4 * max(1.0, ours.abs().max().item()), (path, name)
-        assert load_contracted(two / path)[1]["steps"] == 2
+        assert load(two / path).meta["steps"] == 2
     routes = [
-        load_torch(folder / "routed" / "vanilla" / "route" / "step-00000001.pt", "")["state_dict"]
+        load_torch(folder / "routed" / "route" / "step-00000001.pt", "")["state_dict"]
         for folder in (one, two)
     ]
     assert list(routes[0]) == list(routes[1])
@@ -231,7 +230,7 @@ def test_torchrun_says_that_a_worker_was_killed_and_goes_on_afterwards(tmp_path:
     again = subprocess.run([*launch, *train], timeout=580, **options)
     assert again.returncode == 0, again.stderr
     assert f"resuming from step {step}" in again.stdout
-    assert load_contracted(tmp_path / "run" / "netaug" / "contracted.pt")[1]["steps"] == 20
+    assert load(tmp_path / "run" / "netaug").meta["steps"] == 20
 
 
 def _worker_of(launcher: int, rank: int) -> int:

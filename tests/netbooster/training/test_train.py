@@ -17,19 +17,22 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
+from netbooster.common.seeds import reproducible, seed_everything
 from netbooster.data import Dataset, Preprocess
-from netbooster.experiment.recipe import TrainConfig
 from netbooster.giant.plt import DecayedActivation, get_alpha
+from netbooster.tasks import Classification
 from netbooster.training.checkpoint import RunStore, load_torch
+from netbooster.training.config import TrainConfig
 from netbooster.training.evaluate import evaluate
-from netbooster.training.loop import Phase, Trainer, reproducible, seed_everything
+from netbooster.training.loop import Trainer
 from netbooster.training.optimizers import parameter_groups
+from netbooster.training.phases import Phase
 from netbooster.training.progress import Reporter
 
 IDENTITY = {"seed": 0, "train": {"lr": 0.1}}
 PHASES = (
     Phase("giant", 0, 8, lr=0.1, warmup_steps=2),
-    Phase("plt", 8, 9, lr=0.05, decay_steps=4),
+    Phase("plt", 8, 9, lr=0.05, decay_steps=4, lr_key="netbooster.plt_lr"),
 )
 
 
@@ -112,6 +115,7 @@ def make_trainer(
         network(),
         dataset or Squares(),
         TrainConfig(steps=17, batch_size=8, **settings),
+        task=Classification(),
         seed=1,
         store=RunStore(folder, IDENTITY) if folder else None,
         reporter=Reporter(console),
@@ -194,8 +198,8 @@ def test_alpha_is_one_after_a_decay_as_long_as_the_phase() -> None:
 def test_learns_and_evaluates(tmp_path: Path) -> None:
     trainer = make_trainer(tmp_path, eval_every=6)
     trainer.train_steps(Phase("vanilla", 0, 60, lr=0.05))
-    result = evaluate(trainer.model, Squares(), "test")
-    assert result.accuracy > 0.95 and result.images == 300
+    result = evaluate(trainer.model, Squares(), "test", task=Classification())
+    assert result.score > 0.95 and result.images == 300
     evaluated = [line["step"] for line in metrics(tmp_path) if "val_accuracy" in line]
     assert evaluated == list(range(6, 61, 6))
 
@@ -209,20 +213,20 @@ def test_evaluate_counts_over_batches_and_puts_the_mode_back() -> None:
 
     model = Bright().train()
     dataset = Squares()
-    result = evaluate(model, dataset, "test")
+    result = evaluate(model, dataset, "test", task=Classification())
     assert model.training
-    assert (result.accuracy, result.images) == (1.0, 300)
+    assert (result.score, result.images) == (1.0, 300)
     # Corner pixels are 0 and 200, so the logit gaps are 2 and 2 * 72/128.
     labels = torch.cat([labels for _, labels in dataset.split("test")]).double()
     gaps = 2 - labels * (2 - 2 * 72 / 128)
     assert result.loss == pytest.approx(torch.log1p(torch.exp(-gaps)).mean().item(), rel=1e-6)
-    assert evaluate(model, dataset, "test", limit=7).images == 7
+    assert evaluate(model, dataset, "test", task=Classification(), limit=7).images == 7
 
 
 def test_empty_split_is_refused() -> None:
     empty = Squares(sizes={"train": 1, "val": 0, "test": 1})
     with pytest.raises(NetBoosterError, match="squares: split 'val' holds no image"):
-        evaluate(network(), empty, "val")
+        evaluate(network(), empty, "val", task=Classification())
 
 
 def test_only_weights_decay() -> None:

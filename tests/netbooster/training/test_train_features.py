@@ -11,13 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
+from netbooster.common.seeds import reproducible, seed_everything
 from netbooster.data import Batch, Dataset, Preprocess
-from netbooster.experiment.recipe import TrainConfig
 from netbooster.giant.plt import DecayedActivation, set_alpha
+from netbooster.tasks import Classification
 from netbooster.training.averaging import WeightAverage
 from netbooster.training.checkpoint import RunStore
-from netbooster.training.loop import Phase, Trainer, reproducible, seed_everything
+from netbooster.training.config import TrainConfig
+from netbooster.training.loop import Trainer
 from netbooster.training.optimizers import make_optimizer, parameter_groups
+from netbooster.training.phases import Phase
 
 PHASES = (Phase("giant", 0, 4, lr=0.05), Phase("plt", 4, 5, lr=0.02, decay_steps=3))
 
@@ -75,6 +78,7 @@ def make(folder: Path | None = None, kill_at: int = -1, **settings: Any) -> Trai
         network(),
         Noise(kill_at),
         TrainConfig(steps=9, batch_size=8, **{**keys, **settings}),
+        task=Classification(),
         seed=1,
         store=RunStore(folder, {"seed": 0}) if folder else None,
     )

@@ -12,18 +12,20 @@ from rich.console import Console
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.data import load_dataset
-from netbooster.experiment import pipeline
-from netbooster.experiment.arms import train_giant, train_method
-from netbooster.experiment.artifacts import build_giant
-from netbooster.experiment.pipeline import load_contracted, load_giant
+from netbooster.experiment import run
 from netbooster.experiment.recipe import Recipe, parse_recipe
-from netbooster.methods.distillation import RouteDistillation
+from netbooster.experiment.run import train, train_until
+from netbooster.experiment.trained import load
+from netbooster.methods import Job, NetBooster, find_method, method_names
 from netbooster.methods.netaug import NetAugNetwork
-from netbooster.methods.prepare import prepare_distillation, prepare_plain, start_transferred_giant
+from netbooster.methods.netbooster import build_giant
+from netbooster.methods.rco_kd import RouteDistillation
+from netbooster.methods.transfer import start_from_giant
 from netbooster.models import build_model
+from netbooster.tasks import Classification
 from netbooster.training.averaging import WeightAverage
 from netbooster.training.loop import Trainer
-from netbooster.training.phases import netbooster_phases
+from netbooster.training.networks import load_giant
 
 pytestmark = pytest.mark.usefixtures("few_images")
 
@@ -41,8 +43,18 @@ def make_recipe(name: str, method: str, **changes: Any) -> Recipe:
     return parse_recipe(content | changes, name)
 
 
+def make_job(recipe: Recipe, folder: Path) -> Job:
+    return Job(
+        recipe,
+        load_dataset(recipe.data),
+        Classification(),
+        torch.device("cpu"),
+        folder=folder,
+    )
+
+
 def state(path: Path) -> dict[str, torch.Tensor]:
-    return load_contracted(path)[0].state_dict()
+    return load(path).network.state_dict()
 
 
 @pytest.mark.parametrize("method", ["vanilla", "dropblock", "tf-kd", "rocket-launch", "netaug"])
@@ -53,15 +65,15 @@ def test_every_plain_method_ends_with_the_original_network(method: str, tmp_path
     if method == "dropblock":
         changes["dropblock"] = {"from_stride": 8, "block_size": 2}
     recipe = make_recipe("run", method, **changes)
-    path = train_method(recipe, tmp_path / "run")
-    assert path == tmp_path / "run" / method / "contracted.pt"
+    path = train(recipe, tmp_path / "run")
+    assert path == tmp_path / "run" and (path / "contracted.pt").is_file()
     original = build_model("mobilenetv2-tiny", num_classes=4, resolution=32, channels=1)
     found = state(path)
     assert {k: v.shape for k, v in found.items()} == {
         k: v.shape for k, v in original.state_dict().items()
     }
     assert all(torch.isfinite(tensor).all() for tensor in found.values())
-    lines = [json.loads(s) for s in (path.parent / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(s) for s in (path / "metrics.jsonl").read_text().splitlines()]
     assert {line["phase"] for line in lines} == {method}
 
 
@@ -70,9 +82,9 @@ def builds_on(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished teacher, which keeps its route, and a finished source."""
     root = tmp_path_factory.mktemp("builds-on")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "evaluate_splits", lambda *_, **__: {"test": 0.5})
-        train_method(make_recipe("teacher", "vanilla", route=2), root / "teacher")
-        train_giant(make_recipe("source", "netbooster"), root / "source")
+        patch.setattr(run, "evaluate_splits", lambda *_, **__: {"test": 0.5})
+        train(make_recipe("teacher", "vanilla", route=2), root / "teacher")
+        train_until(make_recipe("source", "netbooster"), root / "source", "giant.pt")
     return root
 
 
@@ -90,7 +102,7 @@ def killed_and_resumed(
     """``contracted.pt`` of an uninterrupted run, and of one that was killed before a step."""
     for way in ("whole", "cut"):
         shutil.copytree(builds_on, tmp_path / way)
-    whole = train_method(recipe, tmp_path / "whole" / "run").read_bytes()
+    whole = train(recipe, tmp_path / "whole" / "run") / "contracted.pt"
     original = Trainer._train_step
 
     def stop(self: Any, *arguments: Any) -> Any:
@@ -101,12 +113,12 @@ def killed_and_resumed(
     with patch.context() as inner:
         inner.setattr(Trainer, "_train_step", stop)
         with pytest.raises(KeyboardInterrupt):
-            train_method(recipe, tmp_path / "cut" / "run")
+            train(recipe, tmp_path / "cut" / "run")
     torch.rand(5)  # whatever happened in between
     out = io.StringIO()
-    path = train_method(recipe, tmp_path / "cut" / "run", console=Console(file=out, width=300))
+    path = train(recipe, tmp_path / "cut" / "run", console=Console(file=out, width=300))
     assert f"resuming from step {kill_at}" in out.getvalue()
-    return whole, path.read_bytes()
+    return whole.read_bytes(), (path / "contracted.pt").read_bytes()
 
 
 EXTRAS = {"ema_decay": 0.5, "accumulate": 2, "amp": "bfloat16"}
@@ -148,9 +160,7 @@ def test_netaug_average_follows_the_channels(tmp_path: Path) -> None:
     recipe = make_recipe("run", "netaug", netaug={"bn_images": 16})
     train = recipe.train.model_copy(update={"ema_decay": 0.9, "batch_size": 8})
     recipe = recipe.model_copy(update={"train": train})
-    wide = prepare_plain(
-        recipe, load_dataset(recipe.data), tmp_path, None, torch.device("cpu")
-    ).model
+    wide = find_method("netaug")(make_job(recipe, tmp_path)).model
     assert isinstance(wide, NetAugNetwork)
     average = WeightAverage(wide, 0.5)
     wide.sort_channels(average.state_dict())
@@ -161,15 +171,14 @@ def test_netaug_average_follows_the_channels(tmp_path: Path) -> None:
 def test_route_is_kept_and_leads_in_order(tmp_path: Path) -> None:
     teacher = make_recipe("teacher", "vanilla", route=4)
     recipe = make_recipe("rco", "rco-kd", distillation={"teacher": teacher.model_dump()})
-    train_method(recipe, tmp_path / "rco")
-    folder = tmp_path / "teacher" / "vanilla"
+    train(recipe, tmp_path / "rco")
+    folder = tmp_path / "teacher"
     files = sorted(path.name for path in (folder / "route").iterdir())
     assert files == ["step-00000001.pt", "step-00000002.pt", "step-00000003.pt"]
-    dataset = load_dataset(recipe.data)
-    objective = prepare_distillation(recipe, dataset, tmp_path / "rco", torch.device("cpu"), 4)
+    objective = find_method("rco-kd")(make_job(recipe, tmp_path / "rco")).objective
     assert isinstance(objective, RouteDistillation)
     expected = [torch.load(folder / "route" / name, weights_only=True) for name in files]
-    states = [entry["state_dict"] for entry in expected] + [state(folder / "contracted.pt")]
+    states = [entry["state_dict"] for entry in expected] + [state(folder)]
     assert [entry["step"] for entry in expected] == [1, 2, 3]
     assert not torch.equal(states[0]["stem.conv.weight"], states[3]["stem.conv.weight"])
     for step in range(4):
@@ -183,25 +192,26 @@ def test_giant_is_tuned_on_the_target(tmp_path: Path) -> None:
     target = make_recipe(
         "target", "netbooster", data=data, transfer={"source": source.model_dump()}
     )
-    (phase,) = netbooster_phases(target, 4)
+    (phase,) = NetBooster.phases(target, 4)
     assert (phase.name, phase.first, phase.steps) == ("plt", 0, 4)
-    path = train_method(target, tmp_path / "target")
-    network, meta = load_contracted(path)
-    assert network.classifier.out_features == 6
-    assert meta["contraction_error"] < 1e-4
+    path = train(target, tmp_path / "target")
+    finished = load(path)
+    assert finished.network.classifier.out_features == 6
+    assert finished.meta["contraction_error"] < 1e-4
     # Only the source's giant was trained, not its PLT; and PLT began at its weights.
-    assert not (tmp_path / "source" / "boosted" / "contracted.pt").exists()
-    giant, _ = load_giant(tmp_path / "source" / "boosted" / "giant.pt")
-    fresh = build_giant(target, load_dataset(target.data))
+    assert not (tmp_path / "source" / "contracted.pt").exists()
+    giant, _ = load_giant(tmp_path / "source" / "giant.pt", Classification())
+    job = make_job(target, tmp_path / "target")
+    fresh = build_giant(job)
     head = fresh.classifier.weight.clone()
-    start_transferred_giant(fresh, source, tmp_path / "target", 6)
+    start_from_giant(fresh, job)
     assert torch.equal(fresh.classifier.weight, head)
     theirs, own = giant.state_dict(), fresh.state_dict()
     assert all(torch.equal(own[n], theirs[n]) for n in own if not n.startswith("classifier."))
     # The source can still go on to its own end.
-    train_method(source, tmp_path / "source")
-    assert (tmp_path / "source" / "boosted" / "contracted.pt").exists()
-    lines = (tmp_path / "source" / "boosted" / "metrics.jsonl").read_text().splitlines()
+    train(source, tmp_path / "source")
+    assert (tmp_path / "source" / "contracted.pt").exists()
+    lines = (tmp_path / "source" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["phase"] for line in lines] == ["giant", "plt"]
 
 
@@ -214,19 +224,19 @@ def test_vanilla_transfer_with_a_teacher(tmp_path: Path) -> None:
         transfer={"source": source.model_dump()},
         distillation={"teacher": teacher.model_dump()},
     )
-    path = train_method(recipe, tmp_path / "target")
-    assert path.parent.name == "kd"
-    assert (tmp_path / "teacher" / "vanilla" / "contracted.pt").exists()
+    path = train(recipe, tmp_path / "target")
+    assert load(path).meta["method"] == "kd"
+    assert (tmp_path / "teacher" / "contracted.pt").exists()
     both = make_recipe("both", "netbooster-kd", distillation={"teacher": teacher.model_dump()})
-    assert train_method(both, tmp_path / "both").parent.name == "boosted"
+    assert (train(both, tmp_path / "both") / "giant.pt").is_file()
 
 
 def test_source_of_another_expansion_is_refused(tmp_path: Path) -> None:
     source = make_recipe("source", "netbooster", netbooster={"expansion": {"count": 2}})
-    train_giant(source, tmp_path / "source")
+    train_until(source, tmp_path / "source", "giant.pt")
     target = make_recipe("target", "netbooster", transfer={"source": source.model_dump()})
     with pytest.raises(NetBoosterError, match=r"giant\.pt: holds another network .*expansion"):
-        train_method(target, tmp_path / "target")
+        train(target, tmp_path / "target")
 
 
 def test_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
@@ -234,17 +244,17 @@ def test_teacher_of_other_classes_is_refused(tmp_path: Path) -> None:
     teacher = make_recipe("teacher", "vanilla", data=data)
     recipe = make_recipe("kd", "kd", distillation={"teacher": teacher.model_dump()})
     with pytest.raises(NetBoosterError, match="the teacher knows other classes"):
-        train_method(recipe, tmp_path / "kd")
+        train(recipe, tmp_path / "kd")
 
 
 def test_another_teacher_is_another_recipe(tmp_path: Path) -> None:
     teacher = make_recipe("teacher", "vanilla")
     recipe = make_recipe("kd", "kd", distillation={"teacher": teacher.model_dump()})
-    train_method(recipe, tmp_path / "kd")
+    train(recipe, tmp_path / "kd")
     longer = teacher.model_copy(update={"seed": 1, "name": "longer"})
     other = make_recipe("kd", "kd", distillation={"teacher": longer.model_dump()})
     with pytest.raises(NetBoosterError, match=r"distillation\.teacher\.seed is 0 there, 1 here"):
-        train_method(other, tmp_path / "kd")
+        train(other, tmp_path / "kd")
 
 
 @pytest.mark.parametrize(
@@ -267,3 +277,27 @@ def test_rco_needs_a_route_and_a_giant_a_giant() -> None:
         make_recipe("rco", "rco-kd", distillation={"teacher": plain})
     with pytest.raises(NetBoosterError, match="a giant comes from a giant"):
         make_recipe("target", "netbooster", transfer={"source": plain})
+
+
+def test_every_method_says_what_it_is() -> None:
+    assert {"vanilla", "netbooster", "kd", "tf-kd", "rco-kd"} < set(method_names())
+    for name in method_names():
+        method = find_method(name)
+        assert method.name == name and method.__doc__
+    with pytest.raises(NetBoosterError, match="unknown method 'magic'; choose one of"):
+        find_method("magic")
+    with pytest.raises(NetBoosterError, match="key 'method': unknown method 'magic'"):
+        make_recipe("run", "magic")
+
+
+def test_recipe_by_another_method_keeps_what_both_read() -> None:
+    teacher = make_recipe("teacher", "vanilla", route=2)
+    recipe = make_recipe("run", "kd", distillation={"teacher": teacher.model_dump()}, seed=3)
+    plain = recipe.with_method("vanilla")
+    assert (plain.method, plain.distillation, plain.seed) == ("vanilla", None, 3)
+    assert plain.identity("d") == make_recipe("other", "vanilla", seed=3).identity("d")
+    assert recipe.with_method("rco-kd").teacher == teacher
+    assert recipe.with_method("kd") is recipe and recipe.with_method() is recipe
+    with pytest.raises(NetBoosterError, match="run by method kd: .*needs 'distillation.teacher'"):
+        plain.with_method("kd")
+    assert teacher.with_method("netbooster").route == 0

@@ -33,7 +33,8 @@ from netbooster.data import Dataset, SplitName, load_dataset  # noqa: E402
 from netbooster.experiment.recipe import Recipe, load_recipe  # noqa: E402
 from netbooster.experiment.statistics import interval  # noqa: E402
 
-ARMS = ("vanilla", "boosted")
+ARMS = {"vanilla": "vanilla", "boosted": "netbooster"}
+"""What is compared, and by which method each is trained."""
 MOST_SETTINGS = 12
 
 
@@ -59,13 +60,14 @@ class Job:
     checkpoints: str | None
 
     def load(self) -> Recipe:
-        """The recipe with this job's overrides and seed."""
-        return load_recipe(self.recipe, [*self.overrides, f"seed={self.seed}"])
+        """The recipe with this job's overrides, seed and method."""
+        recipe = load_recipe(self.recipe, [*self.overrides, f"seed={self.seed}"])
+        return recipe.with_method(ARMS[self.arm])
 
     def key(self) -> str:
         """What decides the result; settings that share an arm share its training."""
         recipe = self.load()
-        digest = recipe.digest(self.arm, _dataset(recipe.data.model_dump_json()).fingerprint())
+        digest = recipe.digest(_dataset(recipe.data.model_dump_json()).fingerprint())
         return f"{self.arm}-{self.seed}-{self.split}-{digest[:16]}"
 
 
@@ -84,41 +86,42 @@ def run_job(job: Job) -> dict[str, Any]:
         ``steps``, ``seconds`` and the resolved recipe.
     """
     import torch
-    from netbooster.experiment.pipeline import contract_checked, fit_netbooster, fit_vanilla
 
+    from netbooster import methods
+    from netbooster.common.seeds import reproducible
+    from netbooster.experiment.run import fit
+    from netbooster.tasks import load_task
     from netbooster.training.checkpoint import RunStore
     from netbooster.training.distributed import check_device
     from netbooster.training.evaluate import evaluate_splits
-    from netbooster.training.loop import reproducible
 
     recipe = job.load()
     dataset = _dataset(recipe.data.model_dump_json())
-    device = check_device(job.device)
+    device, task = check_device(job.device), load_task(recipe.task)
+    training = methods.Job(recipe, dataset, task, device)
     splits: tuple[SplitName, ...] = ("train", job.split)
     store = None
     if job.checkpoints:
-        identity = recipe.identity(job.arm, dataset.fingerprint())
+        identity = recipe.identity(dataset.fingerprint())
         store = RunStore(Path(job.checkpoints) / job.key(), identity)
     begun = time.monotonic()
     result: dict[str, Any] = {"arm": job.arm, "seed": job.seed, "split": job.split}
+
+    def score(network: torch.nn.Module) -> dict[str, float]:
+        return evaluate_splits(network, dataset, task=task, device=device, splits=splits)
+
+    def measure_giant(phase: Any, giant: torch.nn.Module, extra: dict[str, Any]) -> None:
+        result["giant"] = score(giant)
+        if store is not None:
+            write_atomic(store.directory / "giant.json", json.dumps(result["giant"]))
+
     with reproducible(device, job.threads):
-        if job.arm == "vanilla":
-            model = fit_vanilla(recipe, dataset, device=device, store=store)
-        else:
-
-            def measure_giant(giant: torch.nn.Module) -> None:
-                result["giant"] = evaluate_splits(giant, dataset, device=device, splits=splits)
-                if store is not None:
-                    write_atomic(store.directory / "giant.json", json.dumps(result["giant"]))
-
-            giant = fit_netbooster(
-                recipe, dataset, device=device, store=store, on_giant=measure_giant
-            )
+        kept = fit(training, store=store, on_kept=measure_giant)()
+        if "contraction_error" in kept.extra:
+            result["contraction_error"] = kept.extra["contraction_error"]
             if "giant" not in result and store is not None:  # resumed after the giant's phase
                 result["giant"] = json.loads((store.directory / "giant.json").read_text())
-            model, result["contraction_error"] = contract_checked(giant, dataset)
-            model = model.to(device)
-        result["accuracy"] = evaluate_splits(model, dataset, device=device, splits=splits)
+        result["accuracy"] = score(kept.network.to(device))
     result["seconds"] = round(time.monotonic() - begun, 1)
     result["steps"] = recipe.total_steps(dataset.split_size("train"))
     result["device"] = torch.cuda.get_device_name() if device.type == "cuda" else "cpu"

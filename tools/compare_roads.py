@@ -3,7 +3,7 @@
 
     .venv-onnx/bin/python tools/compare_roads.py runs/tables-mini/seed*/mini-table1-*-vanilla
 
-Each RUN holds a ``vanilla/contracted.pt`` or ``boosted/contracted.pt``. Both roads calibrate on the
+Each RUN holds a ``contracted.pt``, or is a folder of such runs. Both roads calibrate on the
 same images. Printed for each network: whether the operators are the same, signal to noise of the
 network's output in the TFLM interpreter against float torch in dB, and accuracy on the same test
 images; then the mean difference with a 95% interval over networks (Student's t). Needs the extra
@@ -49,9 +49,9 @@ def networks(run: Path) -> list[Path]:
     Raises:
         DeployError: there is none.
     """
-    found = sorted(run.glob("*/contracted.pt"))
+    found = sorted([*run.glob("contracted.pt"), *run.glob("*/contracted.pt")])
     if not found:
-        raise DeployError(f"{run}: no */contracted.pt; give the folder of a finished run")
+        raise DeployError(f"{run}: no contracted.pt; give the folder of a finished run")
     return found
 
 
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = []
     try:
         for path in [path for run in chosen.runs for path in networks(run)]:
-            found.append(compare(path, path.parents[1] / "recipe.toml", chosen.limit))
+            found.append(compare(path, path.parent / "recipe.toml", chosen.limit))
             db, accuracy = found[-1]["db"], found[-1]["accuracy"]
             print(
                 f"{path}: operators {'the same' if found[-1]['same_operators'] else 'DIFFER'}; "

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from netbooster.experiment.pipeline import build_giant
+import torch
 from torch import nn
 
 from deploy.quantize import export
@@ -18,6 +18,9 @@ from deploy.quantize.ops.conv import Conv
 from netbooster.data import Dataset
 from netbooster.experiment.recipe import Recipe
 from netbooster.giant.expansion import expanded_layers
+from netbooster.methods import Job
+from netbooster.methods.netbooster import build_giant
+from netbooster.tasks import load_task
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Spread:
 
 def merged_layers(recipe: Recipe, dataset: Dataset) -> list[str]:
     """Names of the layers that a boosted recipe expands and merges again."""
-    return [name for name, _ in expanded_layers(build_giant(recipe, dataset))]
+    job = Job(recipe, dataset, load_task(recipe.task), torch.device("cpu"))
+    return [name for name, _ in expanded_layers(build_giant(job))]
 
 
 def spreads(module: nn.Module, images: np.ndarray, layers: Sequence[str]) -> dict[str, Spread]:

@@ -96,14 +96,14 @@ def find_pair(folder: Path, names: tuple[str, str]) -> tuple[Network, Network]:
     """
     found = []
     for arm, name in zip(ARMS, names, strict=True):
-        runs = [run for run in (folder / name, folder) if (run / arm / "contracted.pt").is_file()]
-        if not runs:
+        run = folder / name
+        if not (run / "contracted.pt").is_file():
             raise DeployError(
-                f"{folder}: no {arm} network; looked for {name}/{arm}/contracted.pt and "
-                f"{arm}/contracted.pt (choose others with --{arm})"
+                f"{folder}: no {arm} network; looked for {name}/contracted.pt (choose another "
+                f"with --{arm})"
             )
-        recipe = load_recipe(str(runs[0] / "recipe.toml"))
-        found.append(Network(runs[0] / arm / "contracted.pt", recipe))
+        recipe = load_recipe(str(run / "recipe.toml"))
+        found.append(Network(run / "contracted.pt", recipe))
     return found[0], found[1]
 
 

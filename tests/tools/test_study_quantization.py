@@ -9,10 +9,10 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from netbooster.experiment.pipeline import contract_run, train_netbooster, train_vanilla
 
 from deploy.core.errors import DeployError
 from netbooster.experiment.recipe import parse_recipe
+from netbooster.experiment.run import train
 
 TOOL = Path(__file__).parents[2] / "tools" / "study_quantization.py"
 
@@ -74,7 +74,7 @@ def test_a_lost_gain_is_said(tool: ModuleType, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture(scope="module")
 def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both arms of a very short training on digits, in one run folder."""
+    """A very short training on digits by both methods."""
     folder = tmp_path_factory.mktemp("study") / "seed0"
     recipe = parse_recipe(
         {
@@ -86,9 +86,8 @@ def seed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         "t.toml",
     )
-    train_vanilla(recipe, folder)
-    train_netbooster(recipe, folder)
-    contract_run(recipe, folder)
+    for method in ("vanilla", "netbooster"):
+        train(recipe.with_method(method), folder / method)
     return folder
 
 
@@ -96,7 +95,8 @@ def test_a_study_in_small(
     tool: ModuleType, seed_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = [
-        str(seed_folder), "--limit", "40", "--cache", str(tmp_path / "cache"),
+        str(seed_folder), "--vanilla", "vanilla", "--boosted", "netbooster",
+        "--limit", "40", "--cache", str(tmp_path / "cache"),
         "--out", str(tmp_path / "study.json"), "--method", "equalized:mse",
     ]  # fmt: skip
     assert tool.main(arguments) == 0

@@ -91,11 +91,7 @@ def test_rows_run_for_each_seed_and_share_equal_experiments(
     assert set(results) == {(row.recipe, seed) for row in table.rows for seed in (0, 1)}
     assert results["again", 1] == results["plain", 1]
     assert results["boosted", 0].giant == 0.55 and results["plain", 0].giant is None
-<<<<<<< HEAD
-    assert (tmp_path / "out" / "seed1" / "mini-t-boosted" / "boosted" / "contracted.pt").is_file()
-=======
-    assert (tmp_path / "out" / "seed1" / "t-boosted" / "contracted.pt").is_file()
->>>>>>> 3b5eeda (A method is one class in one file, a task too; train makes one run of one method)
+    assert (tmp_path / "out" / "seed1" / "mini-t-boosted" / "contracted.pt").is_file()
 
 
 def test_finished_runs_are_kept_after_a_kill(
@@ -201,23 +197,15 @@ def test_a_real_table_of_a_few_steps(table: Table, few_images: None, tmp_path: P
     assert {name for name, _ in results} == {"plain", "boosted", "again"}
     assert all(result.steps == 2 for result in results.values())
     assert results["boosted", 0].giant is not None
-<<<<<<< HEAD
-    before = (root / "seed0" / "mini-t-boosted" / "boosted" / "contracted.pt").stat().st_mtime_ns
+    before = (root / "seed0" / "mini-t-boosted" / "contracted.pt").stat().st_mtime_ns
     assert run_table(table, mini=True, seeds=(0,), root=root, scale=0.5) == results
-    assert (
-        root / "seed0" / "mini-t-boosted" / "boosted" / "contracted.pt"
-    ).stat().st_mtime_ns == before
-=======
-    before = (root / "seed0" / "t-boosted" / "contracted.pt").stat().st_mtime_ns
-    assert run_table(table, mini=True, seeds=(0,), root=root, scale=0.5) == results
-    assert (root / "seed0" / "t-boosted" / "contracted.pt").stat().st_mtime_ns == before
->>>>>>> 3b5eeda (A method is one class in one file, a task too; train makes one run of one method)
+    assert (root / "seed0" / "mini-t-boosted" / "contracted.pt").stat().st_mtime_ns == before
 
 
 def test_a_run_that_another_process_trains_comes_last(
     table: Table, fake: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = tmp_path / "seed0" / "mini-t-plain" / "vanilla"
+    busy = tmp_path / "seed0" / "mini-t-plain"
     monkeypatch.setattr(tables, "is_claimed", lambda folder: folder == busy)
     run_table(table, mini=True, seeds=[0], root=tmp_path)
     assert fake == [("mini-t-boosted", 0), ("mini-t-plain", 0)]

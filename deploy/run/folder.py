@@ -110,12 +110,15 @@ def runs_in(folder: Path) -> list[Run]:
     Raises:
         DeployError: it is no run folder.
     """
+    from deploy.run.context import model_of
     from netbooster.experiment.recipe import load_recipe
 
     if (folder / "recipe.toml").is_file():
-        recipe = load_recipe(str(folder / "recipe.toml"))
-        names = ("vanilla", "boosted") if recipe.method is None else (recipe.arm,)
         file = folder / "recipe.toml"
+        recipe = load_recipe(str(file))
+        names = ("vanilla", "boosted") if recipe.method is None else (model_of(recipe),)
+        if recipe.method is not None and not (folder / names[0]).is_dir():
+            return [Run(folder, recipe, file)]
         return [Run(folder / name, recipe, file) for name in names]
     file = folder.parent / "recipe.toml"
     if folder.is_dir() and file.is_file():

@@ -110,19 +110,14 @@ def run_table(
     """
     chosen = choose_rows(table, rows)
     # All are read before anything is trained: a mistake in the last row is told now.
-    plan = [
-        (row, seed, prepare_recipe(name, seed=seed, scale=scale, overrides=overrides, data=data))
-        for seed in seeds
-        for row in chosen
-        for name in [table.recipe_name(row, mini=mini)]
-    ]
+    plan = _plan(table, chosen, mini, seeds, scale, overrides, data)
     _refuse_unused(data or {}, table, [recipe for _, _, recipe in plan])
     _, world = open_device(device)
     known: Results = {}
     if world.writes:  # a part of the rows must not push the others out of the file
-        known = finished_results(
-            table, mini=mini, seeds=seeds, root=root, scale=scale, overrides=overrides, data=data
-        )
+        fitting = [row for row in table.rows if row in chosen or _fits(table, row, mini, overrides)]
+        whole = _plan(table, fitting, mini, seeds, scale, overrides, data)
+        known = _finished(whole, root)
     results: Results = {}
     for number, (row, seed, recipe) in enumerate(_free_first(plan, root, world), 1):
         say(f"[{number}/{len(plan)}] {row.group}, {row.label}, seed {seed}")
@@ -133,6 +128,42 @@ def run_table(
             assert result is not None  # it has just been trained
             results[row.recipe, seed] = result
             save_results(table, {**known, **results}, root, mini=mini)
+    return results
+
+
+def _plan(
+    table: Table,
+    rows: Sequence[Row],
+    mini: bool,
+    seeds: Sequence[int],
+    scale: float,
+    overrides: Sequence[str],
+    data: Mapping[str, Path] | None,
+) -> list[Planned]:
+    return [
+        (row, seed, prepare_recipe(name, seed=seed, scale=scale, overrides=overrides, data=data))
+        for seed in seeds
+        for row in rows
+        for name in [table.recipe_name(row, mini=mini)]
+    ]
+
+
+def _fits(table: Table, row: Row, mini: bool, overrides: Sequence[str]) -> bool:
+    """Whether a row can be changed so; one that cannot has no results of such a change."""
+    recipe = load_recipe(table.recipe_name(row, mini=mini))
+    try:
+        recipe.override(overrides)
+    except NetBoosterError:
+        return False
+    return True
+
+
+def _finished(plan: Sequence[Planned], root: Path) -> Results:
+    results: Results = {}
+    for row, seed, recipe in plan:
+        result = read_result(recipe, _run_folder(root, seed, recipe))
+        if result is not None:
+            results[row.recipe, seed] = result
     return results
 
 
@@ -174,15 +205,9 @@ def finished_results(
     data: Mapping[str, Path] | None = None,
 ) -> Results:
     """Results of the runs that are finished; trains nothing."""
-    results: Results = {}
-    for row in choose_rows(table, rows):
-        for seed in seeds:
-            name = table.recipe_name(row, mini=mini)
-            recipe = prepare_recipe(name, seed=seed, scale=scale, overrides=overrides, data=data)
-            result = read_result(recipe, _run_folder(root, seed, recipe))
-            if result is not None:
-                results[row.recipe, seed] = result
-    return results
+    plan = _plan(table, choose_rows(table, rows), mini, seeds, scale, overrides, data)
+    _refuse_unused(data or {}, table, [recipe for _, _, recipe in plan])
+    return _finished(plan, root)
 
 
 def read_result(recipe: Recipe, run_dir: Path) -> Result | None:

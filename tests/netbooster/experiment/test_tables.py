@@ -133,6 +133,17 @@ def test_one_row_alone_keeps_the_others_in_the_file(
         run_table(table, mini=True, seeds=(0,), root=root, rows=["bosted"])
 
 
+def test_a_change_need_not_fit_rows_that_are_not_asked_for(
+    table: Table, fake: Trained, tmp_path: Path
+) -> None:
+    root = tmp_path / "out"
+    changes = ["route=3"]  # a giant has none
+    run_table(table, mini=True, seeds=(0,), root=root, rows=["plain"], overrides=changes)
+    with pytest.raises(NetBoosterError, match="mini-t-boosted: .*'route' needs"):
+        run_table(table, mini=True, seeds=(0,), root=root, overrides=changes)
+    assert fake == [("mini-t-plain", 0)]
+
+
 def test_results_of_another_recipe_are_not_reported(
     table: Table, fake: Trained, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The text of the generated files, from the templates beside this file."""
 
+import dataclasses
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,22 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
+from deploy.backends import ByBackend, Symbol
 from deploy.codegen.plan import Plan, PlannedLayer
 from deploy.core.templates import template_set
-from deploy.schedule import Flow, Ring, Schedule, plane_rows, restart_of_input, stream_layers
-from deploy.tflite.layer import Constant, Layer, Requantization, inner_loop
+from deploy.schedule import Flow, Schedule, plane_rows, restart_of_input, stream_layers
+from deploy.tflite.layer import Layer
+from deploy.tflite.parameters import (
+    Constant,
+    DepthwiseConvParams,
+    ElementwiseOp,
+    OneRingParams,
+    Params,
+    PitchedParams,
+    Requantization,
+    Ring,
+    TwoRingsParams,
+)
 
 VALUES_A_LINE = 24
 
@@ -49,26 +62,43 @@ def _templates() -> Environment:
     )
 
 
-def _field(value: Any, constant_name: str) -> str:
-    if isinstance(value, Constant):
-        return constant_name
-    if isinstance(value, Requantization):
-        prefix = constant_name.rsplit("_", 1)[0]
-        fast, zero_point = str(int(value.fast)), str(value.zero_point)
-        flags = [
-            *(["NB_FAST_INT16"] if value.int16_weights else []),
-            *(["NB_FAST_SINGLE"] if value.offset is not None else []),
-        ]
-        if flags:
-            fast = inner_loop(" | ".join(flags), fast)
-        if value.offset is not None:
-            zero_point = inner_loop(str(value.offset), zero_point)
-        return f"{{{prefix}_channels, {zero_point}, {value.minimum}, {value.maximum}, {fast}}}"
-    if isinstance(value, tuple):
-        return "{" + ", ".join(_field(v, constant_name) for v in value) + "}"
-    if isinstance(value, Ring):
-        return f"{{{value.rows}, {value.shift}}}"
-    return str(value)
+def _field(value: object, constant_name: str) -> str:
+    """A parameter as C, by its type."""
+    match value:
+        case Constant():
+            return constant_name
+        case Symbol(name):
+            return name
+        case ByBackend(fast, portable):
+            both = _field(fast, constant_name), _field(portable, constant_name)
+            return f"NB_INNER_LOOP({', '.join(both)})"
+        case Requantization():
+            return _requantization(value, constant_name.rsplit("_", 1)[0])
+        case ElementwiseOp():
+            own = (getattr(value, each.name) for each in dataclasses.fields(value))
+            return "{" + ", ".join(_field(each, constant_name) for each in own) + "}"
+        case Ring(rows, shift):
+            return f"{{{rows}, {shift}}}"
+        case tuple():
+            return "{" + ", ".join(_field(each, constant_name) for each in value) + "}"
+        case int():
+            return str(value)
+    raise TypeError(f"no parameter of a kernel is {value!r}")
+
+
+def _requantization(r: Requantization, prefix: str) -> str:
+    flags = [
+        *(["NB_FAST_INT16"] if r.int16_weights else []),
+        *(["NB_FAST_SINGLE"] if r.offset is not None else []),
+    ]
+    fast: object = int(r.fast)
+    if flags:
+        fast = ByBackend[object](Symbol(" | ".join(flags)), fast)
+    zero_point: object = r.zero_point
+    if r.offset is not None:
+        zero_point = ByBackend[object](r.offset, zero_point)
+    values = (Symbol(f"{prefix}_channels"), zero_point, r.minimum, r.maximum, fast)
+    return _field(values, prefix)
 
 
 def _constant_name(number: int, field: str) -> str:
@@ -90,37 +120,37 @@ def _table_entry(layer: Layer, planned: PlannedLayer) -> dict[str, str]:
     return {"input": inputs[0], "other": other, "output": outputs[0]}
 
 
-def _fields(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> dict[str, Any]:
+def _params(flow: Flow, schedule: Schedule, layer: Layer, planned: PlannedLayer) -> Params:
     """The kernel's parameters, with the rings and what else depends on the schedule."""
-    fields: dict[str, Any] = dict(layer.params)
+    params = layer.params
+    if params is None:
+        raise TypeError(f"{layer.name} has no code")
     piece = flow.pitched(planned.index)
-    if piece is not None and not layer.by_elements:
-        fields["pitch"] = piece.pitch
-    if layer.rows is None:
-        return fields
+    if piece is not None and isinstance(params, PitchedParams):
+        params = dataclasses.replace(params, pitch=piece.pitch)
 
     def ring(index: int) -> Ring:
         whole = Ring(flow.graph.tensors[index].height)
         return schedule.timeline.rings.get(flow.place_of[index], whole)
 
-    rings = tuple(ring(index) for index in layer.inputs)
-    fields["in"] = rings if len(rings) > 1 else rings[0]
-    fields["out"] = ring(layer.outputs[0])
+    rings, out = tuple(ring(index) for index in layer.inputs), ring(layer.outputs[0])
+    if isinstance(params, TwoRingsParams):
+        return dataclasses.replace(params, in_=rings, out=out)
+    if isinstance(params, OneRingParams):
+        params = dataclasses.replace(params, in_=rings[0], out=out)
     rows = plane_rows(layer, schedule.rows_at_a_time(planned.index))
-    if rows is not None:
-        fields["rows"] = rows
-    return fields
+    if rows is not None and isinstance(params, DepthwiseConvParams):
+        params = dataclasses.replace(params, rows=rows)
+    return params
 
 
 def _call(flow: Flow, schedule: Schedule, planned: PlannedLayer) -> dict[str, Any]:
     """The kernel, the type of its parameters, and these as C, by name."""
     number = planned.index
     layer = flow.layers[number]
-    fields = {
-        key: _field(value, _constant_name(number, key))
-        for key, value in _fields(flow, schedule, layer, planned).items()
-    }
-    kernel, params_type = layer.symbol, layer.params_type
+    params = _params(flow, schedule, layer, planned)
+    fields = {key: _field(value, _constant_name(number, key)) for key, value in params.items()}
+    kernel, params_type = layer.symbol, params.STRUCT
     piece = flow.pitched(number)
     if piece is not None and layer.by_elements:
         kernel = kernel.replace("_s8", "_pixels_s8")
@@ -139,8 +169,8 @@ def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
         {
             "name": _constant_name(number, field),
             "versions": [("", constant.data)]
-            if constant.dsp is None
-            else [("#ifdef NB_DSP\n", constant.dsp), ("#else\n", constant.data)],
+            if constant.fast is None
+            else [("#ifdef NB_DSP\n", constant.fast), ("#else\n", constant.data)],
         }
         for number, layer in enumerate(flow.layers)
         for field, constant in layer.constants()

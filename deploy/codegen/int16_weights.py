@@ -1,8 +1,8 @@
 """Weights as int16 where flash has room: the inner loops then have nothing to widen.
 
 Only matrix products gain: 1x1 and other convolutions without groups, and FULLY_CONNECTED. A
-depthwise convolution widens a channel's taps once for many outputs. Cores without DSP instructions
-keep int8 weights; every output byte stays the same.
+depthwise convolution widens a channel's taps once for many outputs. Other backends keep int8
+weights; every output byte stays the same.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploy.tflite.layer import Constant, Layer, Requantization, gemm, inner_loop
+from deploy.backends import V7EM, Backend, Product, by_backend
+from deploy.tflite.layer import Layer
+from deploy.tflite.parameters import ConvParams, FullyConnectedParams, ProductParams
 from deploy.tflite.single_rounding import SCALE
 
-_KERNELS = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_fully_connected_s8")
-# Instructions saved, a MAC: of a product of four pixels, and of one pixel.
-_GAIN_4, _GAIN_1 = 0.11, 0.5
+_BACKEND: Backend = V7EM  # the one whose weights are widened
+# Of kernels without an inner loop of a backend.
+_LOOPLESS = ("_any_s8", "_grouped_s8")
 
 
 def widen_weights(layers: Sequence[Layer], room: int) -> list[Layer]:
@@ -25,65 +27,41 @@ def widen_weights(layers: Sequence[Layer], room: int) -> list[Layer]:
         room: bytes of flash that weights may take more.
     """
     found = list(layers)
-    candidates = [n for n, layer in enumerate(layers) if layer.kernel in _KERNELS]
-    wide = {number: _widened(layers[number]) for number in candidates}
+    gains, wide = {}, {}
+    for number, layer in enumerate(layers):
+        if isinstance(layer.params, ProductParams) and not layer.kernel.endswith(_LOOPLESS):
+            wide[number] = _widened(layer, layer.params)
+            gains[number] = _BACKEND.saved_by_int16(layer.macs, pixels=_pixels(layer.params))
     extra = {
         number: layer.bytes_of("weights") - layers[number].bytes_of("weights")
         for number, layer in wide.items()
     }
-    for number in sorted(candidates, key=lambda n: (-_gain(wide[n]) / max(extra[n], 1), n)):
+    for number in sorted(wide, key=lambda n: (-gains[n] / max(extra[n], 1), n)):
         if extra[number] <= room:
             found[number] = wide[number]
             room -= extra[number]
     return found
 
 
-def _gain(layer: Layer) -> float:
-    """Instructions that an inference saves, roughly."""
-    if layer.kernel == "nb_fully_connected_s8":
-        return _GAIN_1 * layer.macs
-    return _GAIN_4 * layer.macs
+def _pixels(params: ProductParams) -> int:
+    """Of one pass of the inner loop."""
+    return 1 if isinstance(params, FullyConnectedParams) else 4
 
 
-def _shape(layer: Layer) -> tuple[int, int]:
-    """(output channels, values a pixel that the matrix product sees)."""
-    channels = layer.params["out_c"]
-    assert isinstance(channels, int)
-    if layer.kernel != "nb_conv_s8":
-        depth = layer.params["in_c"]
-        assert isinstance(depth, int)
-        return channels, depth
-    weights = layer.params["weights"]
-    assert isinstance(weights, Constant)
-    return channels, weights.data.size // channels
-
-
-def _widened(layer: Layer) -> Layer:
-    weights, r = layer.params["weights"], layer.params["requantization"]
-    assert isinstance(weights, Constant) and isinstance(r, Requantization)
-    channels, depth = _shape(layer)
-    rows = weights.data.reshape(channels, -1).astype(np.int16)
-    if r.offset is not None:
+def _widened(layer: Layer, params: ProductParams) -> Layer:
+    weights, r = params.weights, params.requantization
+    rows = weights.data.reshape(params.out_c, -1).astype(np.int16)
+    depth = rows.shape[1] if isinstance(params, ConvParams) else params.in_c
+    if r.rounds_once:
         rows = SCALE * rows  # instead of the pixels
-    r = replace(r, int16_weights=True)
-    inner = layer.kernel == "nb_fully_connected_s8"
+    product = Product(depth, r.fast, r.rounds_once, int16=True, pixels=_pixels(params))
+    packed = replace(weights, fast=_BACKEND.pack_weights(rows, depth))
     return replace(
         layer,
-        params={
-            **layer.params,
-            "weights": replace(weights, dsp=_pairs(rows, depth)),
-            "requantization": r,
-            "gemm": inner_loop(f"nb_gemm_1_int16{r.suffix}", "0") if inner else gemm(depth, r),
-        },
+        params=replace(
+            params,
+            weights=packed,
+            requantization=replace(r, int16_weights=True),
+            gemm=by_backend(lambda backend: backend.product(product)),
+        ),
     )
-
-
-def _pairs(rows: np.ndarray, depth: int) -> np.ndarray:
-    """Rows [channels, depth rounded up to 4] in the order of nb_gemm_int16.S."""
-    channels = len(rows)
-    rest = depth % 4 if depth % 4 in (1, 2) else 0
-    whole = rows.shape[1] - (4 if rest else 0)
-    ordered = rows[:, :whole].reshape(channels, -1, 4)[:, :, [0, 2, 1, 3]].reshape(channels, -1)
-    if rest:
-        ordered = np.concatenate([ordered, rows[:, whole : whole + 2]], axis=1)
-    return np.ascontiguousarray(ordered).reshape(-1)

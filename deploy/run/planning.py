@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from deploy.targets import Target
 
 
-DSP_CORES = ("cortex-m4", "cortex-m7")
 PROGRAM_BYTES = 40_000  # for kernels, generated code, harness and port, with room to spare
 
 
@@ -102,11 +101,13 @@ def constants_limit(target: "Target") -> int:
     """Bytes of flash that weights and tables may take, so that the program has room beside them.
 
     Raises:
-        DeployError: the target has no flash, or its core no DSP instructions.
+        DeployError: the target has no flash, or its core gains nothing from int16 weights.
     """
-    if target.flash is None or target.core not in DSP_CORES:
+    from deploy.backends import backend_of, widening_cores
+
+    if target.flash is None or not backend_of(target.core).widens_weights:
         raise DeployError(
             f"int16 weights gain nothing on {target.name} ({target.core}): they are for "
-            f"{', '.join(DSP_CORES)}; leave --widen-weights out"
+            f"{', '.join(widening_cores())}; leave --widen-weights out"
         )
     return target.flash.length - PROGRAM_BYTES

@@ -1,21 +1,18 @@
 """Rough instruction counts, to choose between schedules.
 
-They are the counts of the Cortex-M4 kernels to within some tens of percent; the measured count is
-what the emulator says.
+They are those of the backend whose costs plan for all cores.
 """
 
+from deploy.backends import PLANNING
 from deploy.schedule.flow import Flow
-from deploy.tflite.layer import Layer
+from deploy.tflite.parameters import (
+    Conv1x1Params,
+    ConvParams,
+    DepthwiseConvMultiplierParams,
+    DepthwiseConvParams,
+)
 
-CALL = 75  # around one call of a layer for some rows
-MAC = 0.86  # of the inner loops
-OUTPUT = 6.5  # to requantize and store an element
-ADD = 7  # an element
-COPY = 1.7  # to widen an element for the depthwise kernel
-CHANNEL = 30  # to set up the depthwise inner loop for some rows of a channel,
-TAP = 3.6  # with each of its taps
-PLANES = 400  # to set up a depthwise convolution
-ROW = 15  # around an output row of a channel
+_COSTS = PLANNING.costs
 
 
 def total_instructions(flow: Flow) -> float:
@@ -27,16 +24,15 @@ def _whole(flow: Flow, number: int) -> float:
     layer = flow.layers[number]
     output = flow.graph.tensors[layer.outputs[0]]
     if not layer.macs:
-        return ADD * output.bytes if len(layer.inputs) > 1 else 0.0
-    extra = _depthwise(flow, number, None) if _is_depthwise(layer) else 0.0
-    return MAC * layer.macs + OUTPUT * output.bytes + extra
+        return _COSTS.add * output.bytes if len(layer.inputs) > 1 else 0.0
+    params = layer.params
+    extra = (
+        _depthwise(flow, number, params, None) if isinstance(params, DepthwiseConvParams) else 0.0
+    )
+    return _COSTS.mac * layer.macs + _COSTS.output * output.bytes + extra
 
 
-def _is_depthwise(layer: Layer) -> bool:
-    return layer.kernel == "nb_depthwise_conv_s8"
-
-
-def _depthwise(flow: Flow, number: int, batch: int | None) -> float:
+def _depthwise(flow: Flow, number: int, params: DepthwiseConvParams, batch: int | None) -> float:
     """What a depthwise convolution takes to copy rows and to set up its inner loop.
 
     Without ``batch`` it is one band of all rows: what it takes where memory is free.
@@ -45,15 +41,17 @@ def _depthwise(flow: Flow, number: int, batch: int | None) -> float:
     source, target = flow.graph.tensors[layer.inputs[0]], flow.graph.tensors[layer.outputs[0]]
     window = layer.rows
     assert window is not None
-    channels, taps = int(str(layer.params["in_c"])), int(str(layer.params["kernel_h"])) ** 2
+    channels, taps = params.in_c, params.kernel_h**2
     overlap = max(0, window.extent - window.stride)
     bands = -(-target.height // (batch or target.height))
     again = (bands - 1) * overlap * (source.bytes // source.height)
     rows = ((batch or target.height) - 1) * window.stride + window.extent
     # Where the output is written over the ring of the input, a call may meet the ring's end.
     split = 1 + ((batch or 1) - 1) / rows if window.stride == 1 else 1.0
-    setting_up = PLANES * bands + channels * (CHANNEL + TAP * taps) * bands * split
-    return COPY * (source.bytes + again) + ROW * channels * target.height + setting_up
+    setting_up = (
+        _COSTS.planes * bands + channels * (_COSTS.channel + _COSTS.tap * taps) * bands * split
+    )
+    return _COSTS.copy * (source.bytes + again) + _COSTS.row * channels * target.height + setting_up
 
 
 def extra_instructions(flow: Flow, number: int, batch: int) -> float:
@@ -61,14 +59,18 @@ def extra_instructions(flow: Flow, number: int, batch: int) -> float:
     layer = flow.layers[number]
     target = flow.graph.tensors[layer.outputs[0]]
     calls = -(-target.height // batch)
-    extra = float(CALL * calls)
-    if _is_depthwise(layer):
-        extra += _depthwise(flow, number, batch) - _depthwise(flow, number, None)
-    elif layer.macs:
-        width = layer.params.get("width", layer.params.get("out_w"))
-        assert isinstance(width, int)
+    extra = float(_COSTS.call * calls)
+    params = layer.params
+    if isinstance(params, DepthwiseConvParams):
+        extra += _depthwise(flow, number, params, batch) - _depthwise(flow, number, params, None)
+    elif isinstance(params, Conv1x1Params | ConvParams | DepthwiseConvMultiplierParams):
+        width = params.width if isinstance(params, Conv1x1Params) else params.out_w
         pixels = target.height * width
         last = target.height - (calls - 1) * batch
         fours = (calls - 1) * -(-batch * width // 4) + -(-last * width // 4)
-        extra += max(0, 4 * fours - pixels) / pixels * (MAC * layer.macs + OUTPUT * target.bytes)
+        extra += (
+            max(0, 4 * fours - pixels)
+            / pixels
+            * (_COSTS.mac * layer.macs + _COSTS.output * target.bytes)
+        )
     return extra

@@ -12,7 +12,8 @@ import numpy as np
 
 from deploy.schedule.flow import Flow, Join
 from deploy.tflite.ir import Graph
-from deploy.tflite.layer import Constant, Layer
+from deploy.tflite.layer import Layer
+from deploy.tflite.parameters import ConcatenationParams, Constant
 
 
 def join_flow(graph: Graph, layers: Sequence[Layer], *, apart: bool = True) -> Flow:
@@ -50,15 +51,13 @@ def find_joins(flow: Flow, *, apart: bool) -> dict[int, Join]:
 
 def _runs(layer: Layer) -> np.ndarray:
     """[inputs][2]: elements of each input in a block, and where in the block they begin."""
-    runs = layer.params["runs"]
-    assert isinstance(runs, Constant)
-    return runs.data.reshape(-1, 2)
+    return _params(layer).runs.data.reshape(-1, 2)
 
 
-def _block(layer: Layer) -> int:
-    block = layer.params["block"]
-    assert isinstance(block, int)
-    return block
+def _params(layer: Layer) -> ConcatenationParams:
+    if not isinstance(layer.params, ConcatenationParams):
+        raise TypeError(f"{layer.name} is no concatenation")
+    return layer.params
 
 
 def _fits(flow: Flow, number: int, position: int) -> bool:
@@ -67,20 +66,20 @@ def _fits(flow: Flow, number: int, position: int) -> bool:
     place = flow.places[flow.inputs(number)[position]]
     if place.producer is None or place.is_output:
         return False
-    if layer.params["blocks"] == 1:
+    if _params(layer).blocks == 1:
         return True
     maker = flow.layers[place.producer]
     channels = flow.graph.tensors[maker.outputs[0]].shape[-1]
     return (
         channels == _runs(layer)[position, 0]
-        and maker.takes_pitch(_block(layer))
+        and maker.takes_pitch(_params(layer).block)
         and place.readers == [(number, position)]
     )
 
 
 def _join(flow: Flow, number: int, placed: list[int]) -> Join:
     layer = flow.layers[number]
-    runs, together = _runs(layer), layer.params["blocks"] == 1
+    runs, together = _runs(layer), _params(layer).blocks == 1
     places = [flow.places[flow.inputs(number)[position]] for position in placed]
     height = flow.graph.tensors[layer.outputs[0]].height
     apart = together or any(place.views or place.height != height for place in places)
@@ -91,9 +90,9 @@ def _join(flow: Flow, number: int, placed: list[int]) -> Join:
         copy = replace(
             layer,
             inputs=tuple(layer.inputs[position] for position in rest),
-            params={**layer.params, "runs": kept, "inputs": len(rest)},
+            params=replace(_params(layer), runs=kept, inputs=len(rest)),
         )
     pieces = []
     for run, begin in runs[placed].tolist():
-        pieces.append((begin, run, run if together else _block(layer)))
+        pieces.append((begin, run, run if together else _params(layer).block))
     return Join(tuple(placed), tuple(pieces), copy, apart)

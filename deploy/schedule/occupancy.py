@@ -8,20 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deploy.backends import most_scratch
 from deploy.schedule.flow import Flow
 from deploy.schedule.stream import PUSH, Segment, Step, stream_steps
 from deploy.tflite.layer import Layer
+from deploy.tflite.parameters import DepthwiseConvParams, Ring
 
 ALIGNMENT = 4
 FOREVER = 1 << 30
-
-
-@dataclass(frozen=True)
-class Ring:
-    """Row y of a map lies in place (y + shift) % rows."""
-
-    rows: int
-    shift: int = 0
 
 
 @dataclass
@@ -69,20 +63,17 @@ class Timeline:
 def scratch_bytes(layer: Layer, batch: int) -> int:
     """Scratch of a layer that has input rows for ``batch`` output rows."""
     rows = plane_rows(layer, batch)
-    if rows is None:
+    if rows is None or not isinstance(layer.params, DepthwiseConvParams):
         return layer.scratch_bytes
-    stride = layer.params["row_stride"]
-    assert isinstance(stride, int)
-    return 8 * rows * stride  # four planes of int16
+    stride = layer.params.row_stride
+    return most_scratch(lambda backend: backend.depthwise_scratch(rows, stride))
 
 
 def plane_rows(layer: Layer, batch: int) -> int | None:
     """Rows in the planes of a depthwise convolution; None for other kernels."""
-    if layer.kernel != "nb_depthwise_conv_s8":
+    if not isinstance(layer.params, DepthwiseConvParams) or layer.rows is None:
         return None
-    height, window = layer.params["out_h"], layer.rows
-    assert isinstance(height, int) and window is not None
-    return (min(batch, height) - 1) * window.stride + window.extent
+    return (min(batch, layer.params.out_h) - 1) * layer.rows.stride + layer.rows.extent
 
 
 def ring_in_place(flow: Flow, segment: Segment, layer: int) -> bool:

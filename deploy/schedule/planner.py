@@ -13,6 +13,7 @@ from deploy.schedule.flow import Flow
 from deploy.schedule.occupancy import Builder, Timeline, is_ring, plane_rows, scratch_bytes
 from deploy.schedule.placement import most_needed, needed_bytes, place
 from deploy.schedule.stream import BAND, MAX_BATCH, Segment, can_stream
+from deploy.tflite.parameters import Conv1x1Params
 
 SCHEDULES = ("auto", "layer", "fused", "rows")
 INPUTS = ("image", "rows")
@@ -89,8 +90,8 @@ def _batches(flow: Flow, first: int, last: int, windows: dict[int, int]) -> tupl
         elif behind and (len(producers) > 1 or any(p in windows for p in producers)):
             found[number] = max(behind)
         else:
-            width = flow.layers[number].params.get("width", 4)
-            assert isinstance(width, int)
+            params = flow.layers[number].params
+            width = params.width if isinstance(params, Conv1x1Params) else 4
             smallest = min(windows.values(), default=MAX_BATCH)
             found[number] = {0: 1, 2: 2}.get(width % 4, 4) if smallest > 1 else 1
         found[number] = min(found[number], flow.height(number))

@@ -1,54 +1,18 @@
 """What an operator becomes after lowering: one kernel call with its constants."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A constant array that goes to flash.
-
-    ``kind`` says on which line of the flash table it counts: the weights' own bytes, or the tables
-    of requantization and look-up. ``dsp`` takes the place of ``data`` on cores with DSP
-    instructions.
-    """
-
-    data: np.ndarray
-    kind: Literal["weights", "tables"]
-    dsp: np.ndarray | None = None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes in flash, on cores with DSP instructions."""
-        return (self.data if self.dsp is None else self.dsp).nbytes
-
-
-@dataclass(frozen=True)
-class Requantization:
-    """Per-channel constants of the fused bias, requantization and clamp (``nb_requantization``).
-
-    Attributes:
-        channels: laid out as the field ``fast`` says.
-        fast, int16_weights, offset: what the field ``fast`` says; ``offset`` is None where sums are
-            rounded twice, see deploy.tflite.single_rounding.
-        magnitude: int64 [channels], an upper bound of abs(sum) over every possible input.
-    """
-
-    channels: Constant
-    zero_point: int
-    minimum: int
-    maximum: int
-    fast: bool
-    magnitude: np.ndarray
-    int16_weights: bool = False
-    offset: int | None = None
-
-    @property
-    def suffix(self) -> str:
-        """Of the inner loops that end in this."""
-        return "" if self.offset is None else "_single"
+from deploy.backends import BACKENDS
+from deploy.tflite.parameters import (
+    Constant,
+    DepthwiseConvParams,
+    DepthwiseParams,
+    ElementsParams,
+    Params,
+    PitchedParams,
+    ProductParams,
+    Requantization,
+)
 
 
 @dataclass(frozen=True)
@@ -64,32 +28,7 @@ class RowWindow:
     before: int = 0
 
 
-# Words of the depth: larger ones share a loop.
-LONGEST_UNROLLED = 8
-# Kernels with a variant in nb_clamped_s8.c.
-SATURATING = ("nb_conv_1x1_s8", "nb_conv_s8", "nb_depthwise_conv_s8", "nb_fully_connected_s8")
 MAX_PITCH = 65535  # uint16_t in the kernels' parameters
-PORTABLE_DEPTHWISE = "nb_depthwise_rows_any"
-
-# A str is C of the kernels, such as a function.
-FieldValue = int | str | Constant | Requantization | tuple["FieldValue", ...]
-
-
-def inner_loop(fast: str, portable: str) -> str:
-    """What a kernel runs inside, on cores with DSP instructions and on others."""
-    return f"NB_INNER_LOOP({fast}, {portable})"
-
-
-def gemm(depth: int, requant: Requantization) -> str:
-    """The matrix product for ``depth`` values a pixel, at least 4: see nb_gemm_function."""
-    rest = "_2" if depth % 4 in (1, 2) else ""
-    fours = (depth + 1) // 4
-    if requant.int16_weights:
-        blocks = "_blocks" if fours > 4 else ""
-        name = f"nb_gemm_{4 * ((fours - 1) % 4 + 1)}{blocks}{rest}_int16"
-    else:
-        name = "nb_gemm" + (f"_{4 * fours}" if fours <= LONGEST_UNROLLED else "") + rest
-    return inner_loop(name + requant.suffix, "0")
 
 
 @dataclass(frozen=True)
@@ -110,8 +49,7 @@ class Layer:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     kernel: str = ""
-    params_type: str = ""
-    params: dict[str, FieldValue] = field(default_factory=dict)
+    params: Params | None = None
     macs: int = 0
     scratch_bytes: int = 0
     in_place: tuple[int, ...] = ()
@@ -121,29 +59,35 @@ class Layer:
     rows: RowWindow | None = None
 
     @property
+    def requantization(self) -> Requantization | None:
+        """Of a convolution or a fully connected layer."""
+        if isinstance(self.params, ProductParams | DepthwiseParams):
+            return self.params.requantization
+        return None
+
+    @property
     def symbol(self) -> str:
-        """The C function: the kernel, or the one with a clamp where its own inner loop, on cores
-        with DSP instructions, only saturates to int8."""
-        r = self.params.get("requantization")
-        if self.kernel not in SATURATING or not isinstance(r, Requantization):
+        """The C function: the kernel, or the one with a clamp where a backend's inner loop only
+        saturates to int8."""
+        r = self.requantization
+        loop = self.params.function if isinstance(self.params, DepthwiseConvParams) else None
+        if r is None or r.saturates or all(b.clamps(self.kernel, loop) for b in BACKENDS):
             return self.kernel
-        loop = self.params.get("function", "")
-        clamps = (r.minimum, r.maximum) == (-128, 127) or loop == PORTABLE_DEPTHWISE
-        return self.kernel if clamps else self.kernel.replace("_s8", "_clamped_s8")
+        return self.kernel.replace("_s8", "_clamped_s8")
 
     @property
     def by_elements(self) -> bool:
         """Whether the kernel goes by rows of elements, and one with ``_pixels`` by pixels."""
-        return "row" in self.params
+        return isinstance(self.params, ElementsParams)
 
     def takes_pitch(self, pitch: int) -> bool:
         """Whether the kernel can write pixels that lie ``pitch`` bytes apart."""
-        return ("pitch" in self.params or self.by_elements) and pitch <= MAX_PITCH
+        return isinstance(self.params, PitchedParams | ElementsParams) and pitch <= MAX_PITCH
 
     def constants(self) -> list[tuple[str, Constant]]:
         """The constant arrays of the layer by field name, in a fixed order."""
         found: list[tuple[str, Constant]] = []
-        for key, value in self.params.items():
+        for key, value in self.params.items() if self.params is not None else ():
             if isinstance(value, Constant):
                 found.append((key, value))
             elif isinstance(value, Requantization):

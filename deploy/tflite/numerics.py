@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from deploy.tflite.ir import DType, Graph, Operator, Quantization, Tensor
-from deploy.tflite.layer import Constant, Requantization
+from deploy.tflite.parameters import Constant, Requantization
 from deploy.tflite.schema import ActivationFunctionType
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1

@@ -169,7 +169,7 @@ def _record(
             constant.nbytes
             for layer in compilation.flow.layers
             for field, constant in layer.constants()
-            if field == "weights" and constant.dsp is not None
+            if field == "weights" and constant.fast is not None
         ),
         "inputs_compared": settings.inputs,
         "seed": settings.seed,

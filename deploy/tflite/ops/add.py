@@ -10,6 +10,7 @@ from deploy.tflite.ops.elementwise import (
     read_elementwise,
 )
 from deploy.tflite.ops.sum import LEFT_SHIFT, arithmetic_of_sum, lower_weighted_sum
+from deploy.tflite.parameters import AddParams
 from deploy.tflite.schema import BuiltinOptions
 
 OPTIONS = BuiltinOptions.AddOptions
@@ -60,14 +61,13 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (first.index, second.index), op.outputs,
         kernel="nb_add_s8",
-        params_type="nb_add_params",
-        params={
-            "row": target.elements // target.height,
-            "multiplier": (m1, m2, m3),
-            "zero_point": (*zeros, out_q.zero_points[0]),
-            "shift": (-e1, -e2, -e3),
-            "minimum": low, "maximum": high,
-        },
+        params=AddParams(
+            row=target.elements // target.height,
+            multiplier=(m1, m2, m3),
+            zero_point=(*zeros, out_q.zero_points[0]),
+            shift=(-e1, -e2, -e3),
+            minimum=low, maximum=high,
+        ),
         in_place=(0, 1),
         rows=RowWindow(),
     )  # fmt: skip

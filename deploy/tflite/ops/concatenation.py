@@ -6,9 +6,10 @@ import numpy as np
 
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Constant, Layer
+from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_int8
 from deploy.tflite.ops.lookup import refuse_constant
+from deploy.tflite.parameters import ConcatenationParams, Constant
 from deploy.tflite.schema import BuiltinOptions, ConcatenationOptions
 
 OPTIONS = BuiltinOptions.ConcatenationOptions
@@ -82,14 +83,13 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, op.inputs, op.outputs,
         kernel="nb_concatenation_s8",
-        params_type="nb_concatenation_params",
-        params={
-            "runs": Constant(
+        params=ConcatenationParams(
+            runs=Constant(
                 np.stack([runs, begins[:-1]], axis=1).astype(np.uint32).reshape(-1), "tables"
             ),
-            "inputs": len(runs),
-            "blocks": int(np.prod(target.shape[:axis], dtype=np.int64)),
-            "block": int(begins[-1]),
-        },
+            inputs=len(runs),
+            blocks=int(np.prod(target.shape[:axis], dtype=np.int64)),
+            block=int(begins[-1]),
+        ),
         input_array=True,
     )  # fmt: skip

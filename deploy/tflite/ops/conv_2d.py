@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deploy.backends import NULL, Product, by_backend, most_scratch
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Constant, Layer, RowWindow, gemm
+from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import (
     check_activation,
     convolution_multipliers,
@@ -23,6 +24,7 @@ from deploy.tflite.ops.window import (
     paddings_before,
     window_shape,
 )
+from deploy.tflite.parameters import Constant, Conv1x1Params, ConvParams
 from deploy.tflite.schema import BuiltinOptions, Conv2DOptions
 
 OPTIONS = BuiltinOptions.Conv2DOptions
@@ -114,44 +116,48 @@ def lower(graph: Graph, op: Operator) -> Layer:
     kind = "" if requant.fast else "_any"
     macs = out_h * out_w * channels * inner
     alone = (kernel_h, kernel_w, a.stride_h, a.stride_w) == (1, 1, 1, 1) and a.folded is None
-    if alone and depth == in_c >= 4:  # the matrix product reads words of a pixel's values
+    whole = alone and depth == in_c >= 4
+    product = Product(inner if whole else padded, requant.fast, requant.rounds_once)
+    if whole:  # the matrix product reads words of a pixel's values
         return Layer(
             op.index, op.kind, name, (source.index,), op.outputs,
             kernel=f"nb_conv_1x1{kind}_s8",
-            params_type="nb_conv_1x1_params",
-            params={
-                "weights": Constant(packed.reshape(-1), "weights"),
-                "requantization": requant,
-                "gemm": gemm(inner, requant) if requant.fast else "0",
-                "width": in_w,
-                "in_c": in_c,
-                "out_c": channels,
-                "pitch": channels,
-            },
+            params=Conv1x1Params(
+                weights=Constant(packed.reshape(-1), "weights"),
+                requantization=requant,
+                gemm=by_backend(lambda b: b.product(product)),
+                width=in_w,
+                in_c=in_c,
+                out_c=channels,
+                pitch=channels,
+            ),
             macs=macs,
-            scratch_bytes=4 * padded * 2,
+            scratch_bytes=most_scratch(
+                lambda b: b.product_scratch(inner, pixels=4, gathered=False)
+            ),
             rows=RowWindow(),
         )  # fmt: skip
     grouped = depth != in_c
     return Layer(
         op.index, op.kind, name, (source.index,), op.outputs,
         kernel="nb_conv_grouped_s8" if grouped else f"nb_conv{kind}_s8",
-        params_type="nb_conv_params",
-        params={
-            "weights": Constant(packed.reshape(-1), "weights"),
-            "requantization": requant,
-            "gemm": gemm(padded, requant) if requant.fast and not grouped else "0",
-            "in_h": in_h, "in_w": in_w, "in_c": in_c,
-            "out_h": out_h, "out_w": out_w, "out_c": channels, "pitch": channels,
-            "group_c": depth,
-            "input_zero_point": in_q.zero_points[0],
-            "kernel_h": kernel_h, "kernel_w": kernel_w,
-            "stride_h": a.stride_h, "stride_w": a.stride_w,
-            "dilation_h": a.dilation_h, "dilation_w": a.dilation_w,
-            "pad_top": pad_top,
-            "pad_left": pad_left,
-        },
+        params=ConvParams(
+            weights=Constant(packed.reshape(-1), "weights"),
+            requantization=requant,
+            gemm=NULL if grouped else by_backend(lambda b: b.product(product)),
+            in_h=in_h, in_w=in_w, in_c=in_c,
+            out_h=out_h, out_w=out_w, out_c=channels, pitch=channels,
+            group_c=depth,
+            input_zero_point=in_q.zero_points[0],
+            kernel_h=kernel_h, kernel_w=kernel_w,
+            stride_h=a.stride_h, stride_w=a.stride_w,
+            dilation_h=a.dilation_h, dilation_w=a.dilation_w,
+            pad_top=pad_top,
+            pad_left=pad_left,
+        ),
         macs=macs,
-        scratch_bytes=0 if grouped else 4 * padded * 3,
+        scratch_bytes=0 if grouped else most_scratch(
+            lambda b: b.product_scratch(padded, pixels=4, gathered=True)
+        ),
         rows=vertical.rows(pad_top),
     )  # fmt: skip

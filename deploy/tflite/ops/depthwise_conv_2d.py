@@ -4,16 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deploy.backends import (
+    BACKENDS,
+    PORTABLE,
+    DepthwiseWindow,
+    by_backend,
+    most_scratch,
+)
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator, Tensor
-from deploy.tflite.layer import (
-    PORTABLE_DEPTHWISE,
-    Constant,
-    FieldValue,
-    Layer,
-    Requantization,
-    inner_loop,
-)
+from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import (
     check_activation,
     convolution_multipliers,
@@ -29,6 +29,13 @@ from deploy.tflite.ops.window import (
     check_window,
     paddings_before,
     window_shape,
+)
+from deploy.tflite.parameters import (
+    Constant,
+    DepthwiseConvMultiplierParams,
+    DepthwiseConvParams,
+    Function,
+    Requantization,
 )
 from deploy.tflite.schema import BuiltinOptions, DepthwiseConv2DOptions
 
@@ -111,41 +118,50 @@ def lower(graph: Graph, op: Operator) -> Layer:
     # Channel-major, so that a channel's taps lie together.
     rows = values.reshape(-1, channels).T
     requant = product_requantization(graph, op, rows, axis=3)
-    params: dict[str, FieldValue] = {
-        "weights": Constant(np.ascontiguousarray(rows).astype(np.int8).reshape(-1), "weights"),
-        "requantization": requant,
-        "in_h": in_h, "in_w": in_w, "in_c": in_c,
-        "out_h": out_h, "out_w": out_w, "pitch": channels,
-        "input_zero_point": in_q.zero_points[0],
-        "kernel_h": kernel_h, "kernel_w": kernel_w,
-        "stride_h": a.stride_h, "stride_w": a.stride_w,
-        "dilation_h": a.dilation_h, "dilation_w": a.dilation_w,
-        "pad_top": pad_top,
-        "pad_left": pad_left,
-    }  # fmt: skip
+    weights_of_all = Constant(np.ascontiguousarray(rows).astype(np.int8).reshape(-1), "weights")
     macs = out_h * out_w * channels * kernel_h * kernel_w
     if channels != in_c:
         return Layer(
             op.index, op.kind, target.name, (source.index,), op.outputs,
             kernel="nb_depthwise_conv_multiplier_s8",
-            params_type="nb_depthwise_conv_multiplier_params",
-            params={**params, "out_c": channels},
+            params=DepthwiseConvMultiplierParams(
+                weights=weights_of_all,
+                requantization=requant,
+                in_h=in_h, in_w=in_w, in_c=in_c,
+                out_h=out_h, out_w=out_w, pitch=channels,
+                input_zero_point=in_q.zero_points[0],
+                kernel_h=kernel_h, kernel_w=kernel_w,
+                stride_h=a.stride_h, stride_w=a.stride_w,
+                dilation_h=a.dilation_h, dilation_w=a.dilation_w,
+                pad_top=pad_top,
+                pad_left=pad_left,
+                out_c=channels,
+            ),
             macs=macs,
             rows=vertical.rows(pad_top),
         )  # fmt: skip
     requant, function = _inner_loop(weights, a, requant)
     rows_kept, row_stride = _plane(vertical, horizontal, source, target, pad_left)
-    scratch = 4 * rows_kept * row_stride * 2  # four planes of int16
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_depthwise_conv_s8",
-        params_type="nb_depthwise_conv_params",
-        params={
-            **params, "requantization": requant, "rows": rows_kept, "row_stride": row_stride,
-            "function": function,
-        },
+        params=DepthwiseConvParams(
+            weights=weights_of_all,
+            requantization=requant,
+            in_h=in_h, in_w=in_w, in_c=in_c,
+            out_h=out_h, out_w=out_w, pitch=channels,
+            input_zero_point=in_q.zero_points[0],
+            kernel_h=kernel_h, kernel_w=kernel_w,
+            stride_h=a.stride_h, stride_w=a.stride_w,
+            dilation_h=a.dilation_h, dilation_w=a.dilation_w,
+            pad_top=pad_top,
+            pad_left=pad_left,
+            rows=rows_kept,
+            row_stride=row_stride,
+            function=function,
+        ),
         macs=macs,
-        scratch_bytes=scratch,
+        scratch_bytes=most_scratch(lambda b: b.depthwise_scratch(rows_kept, row_stride)),
         in_place=(0,) if _writes_behind(vertical, source, target, pad_top) else (),
         in_place_exactly=True,
         rows=vertical.rows(pad_top),
@@ -171,17 +187,16 @@ def _plane(
 
 def _inner_loop(
     weights: Tensor, a: DepthwiseConv2D, requant: Requantization
-) -> tuple[Requantization, str]:
+) -> tuple[Requantization, Function]:
     """The inner loop, and the requantization that it needs."""
     _, height, width, _ = weights.shape
-    square = height == width and height in (3, 5, 7) and a.stride_w in (1, 2)
-    if not square or (a.dilation_h, a.dilation_w) != (1, 1):
-        return requant, PORTABLE_DEPTHWISE
+    window = DepthwiseWindow((height, width), a.stride_w, (a.dilation_h, a.dilation_w))
+    if not any(backend.has_depthwise(window) for backend in BACKENDS):
+        return requant, PORTABLE.depthwise(window, single=False)
     once = in_one_rounding(requant)
-    if once.offset is None and not scaled_sums_fit(requant):
-        return requant, PORTABLE_DEPTHWISE
-    name = f"nb_depthwise_rows_{height}_{a.stride_w}{once.suffix}"
-    return once, inner_loop(name, PORTABLE_DEPTHWISE)
+    if not once.rounds_once and not scaled_sums_fit(requant):
+        return requant, PORTABLE.depthwise(window, single=False)
+    return once, by_backend(lambda b: b.depthwise(window, single=once.rounds_once))
 
 
 def _writes_behind(vertical: Window, source: Tensor, target: Tensor, pad_top: int) -> bool:

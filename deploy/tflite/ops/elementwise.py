@@ -10,11 +10,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deploy.backends import Symbol
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator, Tensor
-from deploy.tflite.layer import Constant, FieldValue, Layer, RowWindow
+from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import activation_range, check_activation, require_int8
 from deploy.tflite.ops.lookup import lower_lookup
+from deploy.tflite.parameters import (
+    Constant,
+    ElementwiseBroadcastParams,
+    ElementwiseConstantParams,
+    ElementwiseOp,
+    ElementwiseParams,
+)
 from deploy.tflite.schema import AddOptions
 
 MAX_AXES = 6
@@ -86,13 +94,13 @@ def lower_elementwise(graph: Graph, op: Operator, arithmetic: Arithmetic) -> Lay
     if constant is not None:
         return _with_constant(graph, op, arithmetic, operands, constant)
     inputs = (operands[0].index, operands[1].index)
-    common: dict[str, FieldValue] = {"op": _fields(graph, op, arithmetic)}
     if operands[0].elements == operands[1].elements == target.elements:
         return Layer(
             op.index, op.kind, target.name, inputs, op.outputs,
             kernel="nb_elementwise_s8",
-            params_type="nb_elementwise_params",
-            params={**common, "row": target.elements // target.height},
+            params=ElementwiseParams(
+                op=_elementwise(graph, op, arithmetic), row=target.elements // target.height
+            ),
             in_place=(0, 1),
             rows=RowWindow(),
         )  # fmt: skip
@@ -101,12 +109,11 @@ def lower_elementwise(graph: Graph, op: Operator, arithmetic: Arithmetic) -> Lay
     return Layer(
         op.index, op.kind, target.name, inputs, op.outputs,
         kernel="nb_elementwise_broadcast_s8",
-        params_type="nb_elementwise_broadcast_params",
-        params={
-            **common,
-            "shape": (1,) * missing + shape,
-            "step": tuple((0,) * missing + step for step in steps),
-        },
+        params=ElementwiseBroadcastParams(
+            op=_elementwise(graph, op, arithmetic),
+            shape=(1,) * missing + shape,
+            step=tuple((0,) * missing + step for step in steps),
+        ),
         in_place=tuple(i for i in (0, 1) if operands[i].elements == target.elements),
     )  # fmt: skip
 
@@ -133,29 +140,27 @@ def _with_constant(
     return Layer(
         op.index, op.kind, target.name, (operands[1 - constant].index,), op.outputs,
         kernel="nb_elementwise_constant_s8",
-        params_type="nb_elementwise_constant_params",
-        params={
-            "op": _fields(graph, op, arithmetic),
-            "constant": Constant(np.ascontiguousarray(data).reshape(-1), "weights"),
-            "position": constant,
-            "row_step": per_row if data.size // per_row == height and height > 1 else 0,
-            "shape": (1,) * missing + within,
-            "step": (0,) * missing + step,
-        },
+        params=ElementwiseConstantParams(
+            op=_elementwise(graph, op, arithmetic),
+            constant=Constant(np.ascontiguousarray(data).reshape(-1), "weights"),
+            position=constant,
+            row_step=per_row if data.size // per_row == height and height > 1 else 0,
+            shape=(1,) * missing + within,
+            step=(0,) * missing + step,
+        ),
         in_place=(0,),
         rows=RowWindow(),
     )  # fmt: skip
 
 
-def _fields(graph: Graph, op: Operator, arithmetic: Arithmetic) -> tuple[FieldValue, ...]:
-    """The initializer of ``nb_elementwise``."""
+def _elementwise(graph: Graph, op: Operator, arithmetic: Arithmetic) -> ElementwiseOp:
     out_q = require_int8(graph, op, graph.output(op), "output")
     zeros = [
         require_int8(graph, op, graph.input(op, i), "input").zero_points[0] for i in (0, 1)
     ]  # fmt: skip
     low, high = activation_range(op.attributes.activation, out_q)
-    return (
-        arithmetic.function, arithmetic.multiplier, (*zeros, out_q.zero_points[0]),
+    return ElementwiseOp(
+        Symbol(arithmetic.function), arithmetic.multiplier, (*zeros, out_q.zero_points[0]),
         arithmetic.shift, low, high,
     )  # fmt: skip
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deploy.backends import NULL, most_scratch
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Constant, Layer
+from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import (
     check_activation,
     convolution_multipliers,
@@ -16,6 +17,7 @@ from deploy.tflite.numerics import (
 from deploy.tflite.ops.bias import read_bias
 from deploy.tflite.ops.product import in_one_rounding, product_requantization
 from deploy.tflite.ops.window import MAX_DIMENSION
+from deploy.tflite.parameters import Constant, FullyConnectedParams
 from deploy.tflite.schema import (
     BuiltinOptions,
     FullyConnectedOptions,
@@ -91,15 +93,16 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_fully_connected_s8" if requant.fast else "nb_fully_connected_any_s8",
-        params_type="nb_fully_connected_params",
-        params={
-            "weights": Constant(packed.reshape(-1), "weights"),
-            "requantization": requant,
-            "gemm": "0",
-            "batch": batch,
-            "in_c": depth,
-            "out_c": channels,
-        },
+        params=FullyConnectedParams(
+            weights=Constant(packed.reshape(-1), "weights"),
+            requantization=requant,
+            gemm=NULL,
+            batch=batch,
+            in_c=depth,
+            out_c=channels,
+        ),
         macs=batch * channels * depth,
-        scratch_bytes=2 * padded,
+        scratch_bytes=most_scratch(
+            lambda b: b.product_scratch(depth, pixels=1, gathered=False)
+        ),
     )  # fmt: skip

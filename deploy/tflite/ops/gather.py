@@ -4,6 +4,7 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_int8
 from deploy.tflite.ops.lookup import refuse_constant
+from deploy.tflite.parameters import GatherParams
 
 MAX_AXES = 6
 
@@ -63,10 +64,9 @@ def _gather(graph: Graph, op: Operator, start: int, sizes: list[int], steps: lis
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_gather_s8",
-        params_type="nb_gather_params",
-        params={
-            "start": start,
-            "shape": (1,) * missing + tuple(sizes),
-            "step": (0,) * missing + tuple(steps),
-        },
+        params=GatherParams(
+            start=start,
+            shape=(1,) * missing + tuple(sizes),
+            step=(0,) * missing + tuple(steps),
+        ),
     )  # fmt: skip

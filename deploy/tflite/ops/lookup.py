@@ -9,8 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from deploy.tflite.ir import DType, Graph, Operator
-from deploy.tflite.layer import Constant, Layer, RowWindow
+from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import require_int8
+from deploy.tflite.parameters import Constant, LookupParams
 
 
 def check_lookup(graph: Graph, op: Operator) -> None:
@@ -43,11 +44,10 @@ def lower_lookup(
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_lookup_s8",
-        params_type="nb_lookup_params",
-        params={
-            "table": Constant(table.astype(target.dtype.numpy).view(np.int8), "tables"),
-            "row": target.elements // target.height,
-        },
+        params=LookupParams(
+            table=Constant(table.astype(target.dtype.numpy).view(np.int8), "tables"),
+            row=target.elements // target.height,
+        ),
         in_place=(0,),
         rows=RowWindow(),
     )  # fmt: skip

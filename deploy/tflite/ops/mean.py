@@ -7,6 +7,7 @@ from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import quantize_multiplier, require_constant, require_int8
 from deploy.tflite.ops.window import check_image
+from deploy.tflite.parameters import MeanParams
 from deploy.tflite.schema import BuiltinOptions, ReducerOptions
 
 OPTIONS = BuiltinOptions.ReducerOptions
@@ -61,14 +62,13 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_mean_s8",
-        params_type="nb_mean_params",
-        params={
-            "pixels": count,
-            "channels": channels,
-            "offset": -in_q.zero_points[0] * count,
-            "multiplier": multiplier,
-            "shift": shift - exponent,
-            "zero_point": out_q.zero_points[0],
-        },
+        params=MeanParams(
+            pixels=count,
+            channels=channels,
+            offset=-in_q.zero_points[0] * count,
+            multiplier=multiplier,
+            shift=shift - exponent,
+            zero_point=out_q.zero_points[0],
+        ),
         in_place=(0,),
     )  # fmt: skip

@@ -7,6 +7,7 @@ from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import require_constant, require_int8
 from deploy.tflite.ops.window import MAX_DIMENSION
+from deploy.tflite.parameters import PadParams
 from deploy.tflite.schema import BuiltinOptions
 
 OPTIONS = BuiltinOptions.PadOptions
@@ -60,13 +61,12 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_pad_s8",
-        params_type="nb_pad_params",
-        params={
-            "in_shape": in_shape,
-            "out_shape": out_shape,
-            "before": before,
-            "value": require_int8(graph, op, target, "output").zero_points[0],
-        },
+        params=PadParams(
+            in_shape=in_shape,
+            out_shape=out_shape,
+            before=before,
+            value=require_int8(graph, op, target, "output").zero_points[0],
+        ),
         rows=RowWindow(before=before[0]),
     )  # fmt: skip
 

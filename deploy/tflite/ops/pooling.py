@@ -7,6 +7,7 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import activation_range, check_activation, require_int8
 from deploy.tflite.ops.window import Window, check_image, check_window, window_shape
+from deploy.tflite.parameters import PoolParams
 from deploy.tflite.schema import Pool2DOptions
 
 
@@ -63,15 +64,14 @@ def lower_pool(graph: Graph, op: Operator, kernel: str) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel=kernel,
-        params_type="nb_pool_params",
-        params={
-            "in_h": in_h, "in_w": in_w, "channels": channels,
-            "out_h": out_h, "out_w": out_w, "pitch": channels,
-            "kernel_h": a.vertical.size, "kernel_w": a.horizontal.size,
-            "stride_h": a.vertical.stride, "stride_w": a.horizontal.stride,
-            "pad_top": a.vertical.before(in_h, a.padding),
-            "pad_left": a.horizontal.before(in_w, a.padding),
-            "minimum": low, "maximum": high,
-        },
+        params=PoolParams(
+            in_h=in_h, in_w=in_w, channels=channels,
+            out_h=out_h, out_w=out_w, pitch=channels,
+            kernel_h=a.vertical.size, kernel_w=a.horizontal.size,
+            stride_h=a.vertical.stride, stride_w=a.horizontal.stride,
+            pad_top=a.vertical.before(in_h, a.padding),
+            pad_left=a.horizontal.before(in_w, a.padding),
+            minimum=low, maximum=high,
+        ),
         rows=a.vertical.rows(a.vertical.before(in_h, a.padding)),
     )  # fmt: skip

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Requantization
 from deploy.tflite.numerics import (
     activation_range,
     convolution_multipliers,
@@ -14,6 +13,7 @@ from deploy.tflite.numerics import (
     unpack_channels,
 )
 from deploy.tflite.ops.bias import read_bias
+from deploy.tflite.parameters import Requantization
 from deploy.tflite.single_rounding import SCALE, find_single_rounding
 
 CHANNELS_END = -(2**31)  # NB_CHANNELS_END_SINGLE
@@ -44,7 +44,7 @@ def product_requantization(
 
 
 def in_one_rounding(r: Requantization) -> Requantization:
-    """The same function in one rounding on cores with DSP instructions, where that can be."""
+    """The same function in one rounding for the backend that has it, where that can be."""
     if not r.fast or r.zero_point != -128:
         return r
     bias, shifts, twice = unpack_channels(r.channels.data)
@@ -53,7 +53,7 @@ def in_one_rounding(r: Requantization) -> Requantization:
         return r
     end = np.array([CHANNELS_END], np.int32)[: r.channels.data.size % 2]  # as in two roundings
     table = np.concatenate([found.table.reshape(-1), end])
-    return replace(r, channels=replace(r.channels, dsp=table), offset=found.offset)
+    return replace(r, channels=replace(r.channels, fast=table), offset=found.offset)
 
 
 def scaled_sums_fit(r: Requantization) -> bool:

@@ -4,8 +4,9 @@ import numpy as np
 
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Constant, Layer
+from deploy.tflite.layer import Layer
 from deploy.tflite.ops.resize import Resize, check_resize, infer_resize, output_size
+from deploy.tflite.parameters import Constant, ResizeBilinearParams
 from deploy.tflite.schema import BuiltinOptions, ResizeBilinearOptions
 
 OPTIONS = BuiltinOptions.ResizeBilinearOptions
@@ -66,12 +67,11 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_resize_bilinear_s8",
-        params_type="nb_resize_bilinear_params",
-        params={
-            "lower": Constant(lower.astype(np.uint16), "tables"),
-            "upper": Constant(upper.astype(np.uint16), "tables"),
-            "fraction": Constant(fraction.astype(np.int16), "tables"),
-            "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
-            "pitch": channels,
-        },
+        params=ResizeBilinearParams(
+            lower=Constant(lower.astype(np.uint16), "tables"),
+            upper=Constant(upper.astype(np.uint16), "tables"),
+            fraction=Constant(fraction.astype(np.int16), "tables"),
+            in_w=in_w, channels=channels, out_h=out_h, out_w=out_w,
+            pitch=channels,
+        ),
     )  # fmt: skip

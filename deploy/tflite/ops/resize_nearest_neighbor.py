@@ -4,9 +4,10 @@ import numpy as np
 
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Constant, Layer
+from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import round_away
 from deploy.tflite.ops.resize import Resize, check_resize, infer_resize, output_size
+from deploy.tflite.parameters import Constant, ResizeNearestParams
 from deploy.tflite.schema import BuiltinOptions, ResizeNearestNeighborOptions
 
 OPTIONS = BuiltinOptions.ResizeNearestNeighborOptions
@@ -54,10 +55,9 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_resize_nearest_s8",
-        params_type="nb_resize_nearest_params",
-        params={
-            "places": Constant(places, "tables"),
-            "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
-            "pitch": channels,
-        },
+        params=ResizeNearestParams(
+            places=Constant(places, "tables"),
+            in_w=in_w, channels=channels, out_h=out_h, out_w=out_w,
+            pitch=channels,
+        ),
     )  # fmt: skip

@@ -12,8 +12,9 @@ import numpy as np
 from deploy.tflite.fixed_point import exp_on_negative_values, saturating_rounding_doubling_high_mul
 from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
-from deploy.tflite.layer import Constant, Layer
+from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import INT32_MAX, quantize_multiplier, require_int8
+from deploy.tflite.parameters import Constant, SoftmaxParams
 from deploy.tflite.schema import BuiltinOptions, SoftmaxOptions
 
 OPTIONS = BuiltinOptions.SoftmaxOptions
@@ -80,11 +81,10 @@ def lower(graph: Graph, op: Operator) -> Layer:
     return Layer(
         op.index, op.kind, target.name, (source.index,), op.outputs,
         kernel="nb_softmax_s8",
-        params_type="nb_softmax_params",
-        params={
-            "exponentials": Constant(exponentials(_real_multiplier(graph, op)), "tables"),
-            "rows": source.elements // depth,
-            "depth": depth,
-        },
+        params=SoftmaxParams(
+            exponentials=Constant(exponentials(_real_multiplier(graph, op)), "tables"),
+            rows=source.elements // depth,
+            depth=depth,
+        ),
         in_place=(0,),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import activation_range, require_int8
 from deploy.tflite.ops.elementwise import Arithmetic
 from deploy.tflite.ops.weighted_sum import find_weighted_sum
+from deploy.tflite.parameters import WeightedSumParams
 
 LEFT_SHIFT = 20
 
@@ -77,12 +78,11 @@ def lower_weighted_sum(
     return Layer(
         op.index, op.kind, target.name, (first.index, second.index), op.outputs,
         kernel="nb_weighted_sum_s8",
-        params_type="nb_weighted_sum_params",
-        params={
-            "row": target.elements // target.height,
-            "factor": found.factors,
-            "offset": found.offset,
-        },
+        params=WeightedSumParams(
+            row=target.elements // target.height,
+            factor=found.factors,
+            offset=found.offset,
+        ),
         in_place=(0, 1),
         rows=RowWindow(),
     )  # fmt: skip

@@ -23,6 +23,7 @@ from deploy.tflite.ops import add as add_operator
 from deploy.tflite.ops import find_operator
 from deploy.tflite.ops.bias import read_bias
 from deploy.tflite.ops.window import SAME
+from deploy.tflite.parameters import MeanParams
 
 
 @dataclass(frozen=True)
@@ -230,16 +231,14 @@ def _mean(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
     module = find_operator(op.kind)
     assert module is not None
     layer = module.lower(graph, op)
-    if not is_image(graph.input(op, 0), own) or layer.kernel != "nb_mean_s8":
+    if not is_image(graph.input(op, 0), own) or not isinstance(layer.params, MeanParams):
         return None
-    pixels, offset, multiplier, shift, zero = (
-        int(str(layer.params[key]))
-        for key in ("pixels", "offset", "multiplier", "shift", "zero_point")
-    )
+    p = layer.params
     clamp = (-128, 127)
+    sums = (own.low * p.pixels + p.offset, own.high * p.pixels + p.offset)
     bounds = [
-        requantized(int(low), int(high), multiplier, -shift, zero, clamp)
-        for low, high in zip(own.low * pixels + offset, own.high * pixels + offset, strict=True)
+        requantized(int(low), int(high), p.multiplier, -p.shift, p.zero_point, clamp)
+        for low, high in zip(*sums, strict=True)
     ]
     return Range(*np.array(bounds, np.int64).T)
 

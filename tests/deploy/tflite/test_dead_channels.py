@@ -163,7 +163,7 @@ def test_a_known_channel_does_not_slow_its_layer():
     graph = read_graph(data, "known")
 
     def fast(graph):
-        return [layer.params["requantization"].fast for layer in lower_graph(graph)]
+        return [layer.params.requantization.fast for layer in lower_graph(graph)]
 
     assert fast(graph) == [True, False]
     assert fast(settle_constants(graph)) == [True, True]

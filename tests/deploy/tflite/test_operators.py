@@ -25,7 +25,7 @@ def table_of(data: bytes) -> np.ndarray:
     """The look-up table that a model of one such operator is compiled to, by value from -128."""
     (layer,) = lower_graph(read_graph(data, "model"))
     assert layer.kernel == "nb_lookup_s8"
-    return np.roll(layer.params["table"].data, 128)
+    return np.roll(layer.params.table.data, 128)
 
 
 @pytest.mark.parametrize("kind", ["LOGISTIC", "TANH", "HARD_SWISH", "RELU", "RELU6", "QUANTIZE"])

@@ -66,7 +66,7 @@ def test_the_largest_bias_and_one_more(build, tmp_path):
         for bias, fits in ((MOST - 1, True), (-MOST, True), (MOST, False), (-MOST - 1, False)):
             data = model(kind, bias)
             (layer,) = lower_graph(read_graph(data, kind))
-            assert layer.params["requantization"].fast == fits
+            assert layer.params.requantization.fast == fits
             models.append(data)
     said = target_runner.run(build, models, np.random.default_rng(0), tmp_path, None)
     assert said == "equal", said

@@ -20,6 +20,7 @@ from netbooster.common.errors import NetBoosterError
 from netbooster.common.files import write_atomic
 from netbooster.common.sections import CountOrNever, Section
 from netbooster.data import DataConfig
+from netbooster.experiment.identity import decisive
 from netbooster.experiment.overrides import Changes, apply_overrides
 from netbooster.experiment.recipe_errors import explain
 from netbooster.experiment.recipe_files import (
@@ -299,7 +300,7 @@ class Recipe(Section):
         """
         if self.method is None:
             return self.with_method().identity(data_fingerprint)
-        kept = _decisive(_dump(self))
+        kept = decisive(_dump(self))
         kept["data"]["fingerprint"] = data_fingerprint
         common = ("seed", "task", "method", "route", "data", "model", "train", "transfer")
         keys = (*common, *find_method(self.method).sections)
@@ -309,28 +310,6 @@ class Recipe(Section):
         """SHA-256 of :meth:`identity`, in hex."""
         text = json.dumps(self.identity(data_fingerprint), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-_BOOKKEEPING = (
-    "threads",
-    "log_every",
-    "eval_every",
-    "eval_images",
-    "checkpoint_every",
-    "checkpoint_seconds",
-)
-
-
-def _decisive(dump: dict[str, Any]) -> dict[str, Any]:
-    """A dumped recipe, and those inside it, without what leaves the weights as they are."""
-    kept = {key: value for key, value in dump.items() if key not in ("name", "quantization")}
-    kept.pop("emulate", None)
-    kept["train"] = {k: v for k, v in dump["train"].items() if k not in _BOOKKEEPING}
-    kept["data"] = {k: v for k, v in dump["data"].items() if k not in ("root", "workers")}
-    for section, key in (("distillation", "teacher"), ("transfer", "source")):
-        if key in kept.get(section, {}):
-            kept[section] = {**kept[section], key: _decisive(kept[section][key])}
-    return kept
 
 
 def load_recipe(name: str, overrides: Changes = ()) -> Recipe:

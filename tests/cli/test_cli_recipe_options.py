@@ -58,8 +58,9 @@ def test_train_takes_them_for_the_source_too(
     with pytest.raises(SystemExit) as stop:
         main([*words, "--data", f"folder={tmp_path / 'images'}"])
     assert not stop.value.code, capfd.readouterr().err
-    tuned = load_recipe(str(tmp_path / "runs" / "tuned" / "recipe.toml"))
-    source = load_recipe(str(tmp_path / "runs" / "source" / "recipe.toml"))
+    stored = map(load_recipe, map(str, (tmp_path / "runs").rglob("recipe.toml")))
+    runs = {recipe.name: recipe for recipe in stored}
+    tuned, source = runs["tuned"], runs["source"]
     assert tuned.transfer is not None and tuned.transfer.source == source
     for part, steps in ((tuned, 2), (source, 3)):
         assert (part.seed, part.train.steps, part.train.epochs) == (5, steps, None)

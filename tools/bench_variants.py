@@ -94,7 +94,7 @@ def measure(
     if compare and tflm_available() is None:
         answer = result.outputs.tobytes()
         exact = equals_interpreter(data, compilation.original, [[image]], [answer])
-    counts = {layer["symbol"]: layer["instructions"] for layer in result.layers}
+    counts = {layer.symbol: layer.instructions for layer in result.layers}
     graph = read_graph(data, name)
     layers = []
     for op, planned in zip(graph.operators, compilation.plan.layers, strict=True):

@@ -25,7 +25,7 @@ from engine_peers.adapt import adapt  # noqa: E402
 
 from deploy.build.firmware import build_firmware  # noqa: E402
 from deploy.core.errors import DeployError  # noqa: E402
-from deploy.devices import QemuSession  # noqa: E402
+from deploy.devices import QemuDevice  # noqa: E402
 from deploy.targets import Target, load_target  # noqa: E402
 
 EMULATED = "mps2-an386"
@@ -95,15 +95,16 @@ def estimate(data: bytes, run: Published, python: Path, wait_states: int) -> tup
         generated = bakenn.generate(python, adapt(data), run.backend, folder / "made")
         target = variant(folder, wait_states)
         build_firmware(generated, target, folder / "firmware.elf")
-        with QemuSession(target, folder / "firmware.elf") as session:
-            session.link.load_input(bytes([run.input & 255]) * session.banner["inputs"][0]["bytes"])
-            count = session.infer()
-            output = session.link.output()
+        with QemuDevice(target, folder / "firmware.elf", counter="plugin") as device:
+            device.load_input(bytes([run.input & 255]) * device.banner.input_bytes)
+            count = device.infer()
+            output = device.output()
     if run.output is not None:
         expected = bytes(value & 255 for value in run.output)
         if not output.startswith(expected):
             raise DeployError(f"{run.source}: the output is {output.hex()}, not {expected.hex()}")
-    return count["instructions"], count["cycles_estimated"]
+    assert count.instructions is not None and count.cycles_estimated is not None
+    return count.instructions, count.cycles_estimated
 
 
 def main() -> int:

@@ -49,14 +49,14 @@ def measure(
         shape = plan.input.shape[1:]
         image = np.random.default_rng(0).integers(-128, 128, (1, *shape)).astype(np.int8)
         result = run_images(target, elf, image)
-    counts = {layer["symbol"]: layer for layer in result.layers}
+    counts = {layer.symbol: layer for layer in result.layers}
     return plan, {
         "counts": [counts[layer.symbol] for layer in plan.layers],
         "instructions": result.instructions,
         "cycles": result.cycles_estimated,
         "code": sizes.code,
         "static": sizes.ram_static - sizes.arena,
-        "stack": result.stack_high_water,
+        "stack": result.memory.stack_used,
     }
 
 
@@ -65,7 +65,7 @@ def fit_kernels(measured: list[tuple[Plan, dict[str, Any]]]) -> dict[str, dict[s
     rows: dict[str, list[tuple[list[float], float, float]]] = {}
     for plan, record in measured:
         for layer, count in zip(plan.layers, record["counts"], strict=True):
-            row = (features(plan, layer), count["instructions"], count["cycles_estimated"])
+            row = (features(plan, layer), count.instructions, count.cycles_estimated)
             rows.setdefault(layer.kernel, []).append(row)
     fitted = {}
     for kernel, own in sorted(rows.items()):

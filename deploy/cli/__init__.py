@@ -21,7 +21,7 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 GROUPS = {
     "The whole job": ("run", "table"),
     "Stage by stage": (
-        "train", "contract", "quantize", "compile", "build", "emulate", "measure", "report",
+        "train", "contract", "quantize", "compile", "build", "measure", "report",
     ),
     "A model of your own": ("fit", "bench", "verify", "package"),
     "Boards": ("flash",),
@@ -33,6 +33,7 @@ COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 RENAMED = {
     "export": "quantize RUN",
     "import": "quantize FILE",
+    "emulate": "measure --on qemu",
     "plan": "inspect FILE --memory",
     "models": "list models",
     "targets": "list targets",

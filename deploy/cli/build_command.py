@@ -44,4 +44,4 @@ def command(
     )
     if firmware.run:
         option = "" if engine == "nb" else f" --engine {engine}"
-        say("build", f"done; next: netbooster emulate {source} --target {target}{option}")
+        say("build", f"done; next: netbooster measure {source} --target {target}{option}")

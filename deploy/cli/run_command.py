@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy import run as stages
-from deploy.cli import contract_command, emulate_command, train_command
+from deploy.cli import contract_command, train_command
 from deploy.cli.console import console, say
 from deploy.cli.options import (
     DEFAULT_TARGET,
@@ -44,7 +44,7 @@ class Stage(StrEnum):
     QUANTIZE = "quantize"
     COMPILE = "compile"
     BUILD = "build"
-    EMULATE = "emulate"
+    MEASURE = "measure"
     REPORT = "report"
 
 
@@ -56,13 +56,15 @@ def _data_stage(context: RunContext) -> None:
     say("data", f"{dataset.name}: {len(dataset.labels)} classes; images: {sizes}")
 
 
-def _emulate_stage(context: RunContext) -> None:
+def _measure_stage(context: RunContext) -> None:
     target = context.target
     if target.runs_here:
-        emulate_command.stage(context)
+        stages.measure(
+            context.folder, target=context.target_name, force=context.force, console=console
+        )
         return
     say(
-        "emulate",
+        "measure",
         f"no emulator knows {target.name}: skipped; with the board: netbooster flash "
         f"{context.folder} --target {target.name}, then netbooster measure",
     )
@@ -102,7 +104,7 @@ STAGES: dict[Stage, Callable[[RunContext], None]] = {
     Stage.QUANTIZE: _quantize_stage,
     Stage.COMPILE: _compile_stage,
     Stage.BUILD: _build_stage,
-    Stage.EMULATE: _emulate_stage,
+    Stage.MEASURE: _measure_stage,
     Stage.REPORT: _report_stage,
 }
 
@@ -127,7 +129,7 @@ def command(
     keep_dead: KeepDeadOption = None,
     widen_weights: WidenOption = False,
 ) -> None:
-    """Train, contract, quantize, compile, emulate and report, with one command.
+    """Train, contract, quantize, compile, measure and report, with one command.
 
     Stages whose inputs have not changed since they were done are skipped; after a kill the same
     command goes on from where it stopped. `--from quantize` repeats quantize and all after it.

@@ -1,18 +1,38 @@
-"""Emulators run the very firmware that a board would, and count what it executes."""
+"""Devices run the very firmware that a board would: QEMU, Renode, or a board on a serial port."""
 
-from deploy.devices.limits import EMULATORS, MAX_INSTRUCTIONS
-from deploy.devices.qemu import EmulationResult, QemuSession, run_images
-from deploy.devices.renode import RenodeSession
-from deploy.devices.sessions import Session, choose_emulator, open_session
+from deploy.devices.answers import Answers, Sending, ask, run_images
+from deploy.devices.banner import Banner
+from deploy.devices.board import SerialDevice
+from deploy.devices.counts import Count, Lap
+from deploy.devices.device import INFERENCE_SECONDS, Device
+from deploy.devices.emulated import MAX_INSTRUCTIONS
+from deploy.devices.errors import DeviceError, DeviceFaultError
+from deploy.devices.link import Memory
+from deploy.devices.opening import EMULATORS, choose_device, open_device
+from deploy.devices.progress import Progress
+from deploy.devices.qemu import PLUGIN, QemuDevice
+from deploy.devices.renode import RenodeDevice
 
 __all__ = [
     "EMULATORS",
+    "INFERENCE_SECONDS",
     "MAX_INSTRUCTIONS",
-    "EmulationResult",
-    "QemuSession",
-    "RenodeSession",
-    "Session",
-    "choose_emulator",
-    "open_session",
+    "PLUGIN",
+    "Answers",
+    "Banner",
+    "Count",
+    "Device",
+    "DeviceError",
+    "DeviceFaultError",
+    "Lap",
+    "Memory",
+    "Progress",
+    "QemuDevice",
+    "RenodeDevice",
+    "Sending",
+    "SerialDevice",
+    "ask",
+    "choose_device",
+    "open_device",
     "run_images",
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deploy.build.engine_tflm import TflmLibrary, build_tflm
 from deploy.core.errors import DeployError
-from deploy.devices.sessions import open_session
+from deploy.devices.qemu import QemuDevice
 from deploy.targets import Target, load_target, target_names
 
 
@@ -21,8 +21,8 @@ def arena_used(data: bytes, name: str, target: Target, library: TflmLibrary, fol
     assert machine.ram is not None
     half = machine.ram.length // 2  # more than any board has
     elf = build_tflm(data, name, machine, library, folder, folder / "ask.elf", arena=half).elf
-    with open_session(machine, elf, emulator="qemu", plugin=False) as session:
-        used = session.link.memory().arena_bytes
+    with QemuDevice(machine, elf, counter="icount") as device:
+        used = device.memory().arena_bytes
     elf.unlink()
     return max(16, (used + 15) & ~15)
 

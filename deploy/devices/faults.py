@@ -4,12 +4,12 @@ import itertools
 import re
 
 from deploy.build.elf import Elf
-from deploy.build.layer_table import RUN, read_layer_table
-from deploy.core.errors import DeployError
-from deploy.devices.serial_link import DeviceFaultError
+from deploy.build.layer_table import read_layer_table
+from deploy.core.layers import RUN
+from deploy.devices.errors import DeviceFaultError
 
 
-def explain_fault(fault: DeviceFaultError, elf: Elf) -> DeployError:
+def explain_fault(fault: DeviceFaultError, elf: Elf) -> DeviceFaultError:
     """The same error with function and layer, from the firmware's symbols.
 
     A layer that is a function of its own is the innermost one among the program counter and the
@@ -18,15 +18,25 @@ def explain_fault(fault: DeviceFaultError, elf: Elf) -> DeployError:
     """
     registers = fault.registers
     raw = registers.get("stack", [])
-    stack = [int(word, 16) for word in raw] if isinstance(raw, list) else []
-    near = [int(str(registers[name]), 16) for name in ("pc", "lr") if name in registers]
-    places = [elf.function_at(word) for word in [*near, *stack]]
-    function = places[0] if "pc" in registers else None
+    stack = [word for word in map(_word, raw if isinstance(raw, list) else []) if word is not None]
+    near = [_word(registers.get(name)) for name in ("pc", "lr")]
+    places = [None if word is None else elf.function_at(word) for word in [*near, *stack]]
+    function = places[0]
     layer = next((name for name in places if name and re.fullmatch(r"nb_layer_\d+", name)), None)
     layer = layer or _layer_behind_return(stack, elf)
     where = [f"in function {function}"] if function and function != layer else []
     where.append(f"in layer {layer}" if layer else "in no layer")
-    return DeployError(f"{fault}: {', '.join(where)}")
+    return DeviceFaultError(
+        f"{fault}: {', '.join(where)}", registers, function=function, layer=layer
+    )
+
+
+def _word(text: object) -> int | None:
+    """A register's value; None where the line garbled it."""
+    try:
+        return int(str(text), 16)
+    except ValueError:
+        return None
 
 
 def _layer_behind_return(stack: list[int], elf: Elf) -> str | None:

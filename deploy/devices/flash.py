@@ -5,7 +5,6 @@ written is verified by the firmware's own checksum, which the board reads back o
 """
 
 import getpass
-import json
 import os
 import shlex
 import shutil
@@ -18,7 +17,8 @@ from pathlib import Path
 
 from deploy.build.firmware_image import FirmwareImage, read_image
 from deploy.core.errors import DeployError
-from deploy.devices.serial_link import DeviceLink
+from deploy.devices.errors import PortError, WrongDeviceError
+from deploy.devices.link import DeviceLink
 from deploy.devices.serial_port import SerialPort
 from deploy.targets import Flash, Target
 from netbooster.common.files import write_atomic
@@ -233,7 +233,8 @@ def verify_flash(elf: Path, target: Target, port: str, *, timeout: float = 20.0)
         The checksum.
 
     Raises:
-        DeployError: no answer, another board, or another program.
+        WrongDeviceError: another board, or another program.
+        DeployError: no port, or no answer.
     """
     image = read_image(elf)
     deadline = time.monotonic() + timeout
@@ -241,27 +242,22 @@ def verify_flash(elf: Path, target: Target, port: str, *, timeout: float = 20.0)
         try:
             stream = SerialPort(port, target.uart.baud if target.uart else 115200)
             break
-        except DeployError:
+        except PortError:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
     try:
         link = DeviceLink(stream, timeout=timeout)
         banner = link.connect()
-        if banner.get("target") != target.name:
-            raise DeployError(f"{port}: the board runs {banner.get('target')}, not {target.name}")
-        lines = link.command("firmware")
-        texts = [line.removeprefix("m-firmware-") for line in lines if "m-firmware-" in line]
-        try:
-            answer = json.loads(texts[0])
-        except (IndexError, ValueError) as error:
-            raise DeployError(f"{port}: garbled answer to firmware") from error
+        if banner.target != target.name:
+            raise WrongDeviceError(f"{port}: the board runs {banner.target}, not {target.name}")
+        program = link.firmware()
     finally:
         stream.close()
-    if (answer.get("bytes"), answer.get("crc32")) != (len(image.data), image.crc32):
-        raise DeployError(
-            f"{port}: the board's flash holds another program (CRC-32 {answer.get('crc32')} of "
-            f"{answer.get('bytes')} bytes, not {image.crc32} of {len(image.data)}): flash it again"
+    if (program.bytes, program.crc32) != (len(image.data), image.crc32):
+        raise WrongDeviceError(
+            f"{port}: the board's flash holds another program (CRC-32 {program.crc32} of "
+            f"{program.bytes} bytes, not {image.crc32} of {len(image.data)}): flash it again"
         )
     return image.crc32
 

@@ -7,7 +7,10 @@ import re
 import shutil
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+
+from deploy.devices.errors import DeviceError
 
 SOURCES = Path(__file__).resolve().parent / "plugin"
 
@@ -15,8 +18,20 @@ SOURCES = Path(__file__).resolve().parent / "plugin"
 _API_BY_RELEASE = (((11, 0), 7), ((9, 1), 3), ((9, 0), 2), ((4, 2), 1))
 
 
-class PluginUnusableError(Exception):
+# With this exit status the counter ends QEMU where an inference executed too many instructions;
+# QEMU itself ends with 0 or 1.
+LIMIT_STATUS = 3
+
+
+class PluginUnusableError(DeviceError):
     """The counter cannot be used; says why."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """QEMU does not take the counter; ``api`` is the interface that it asks for, if it does."""
+
+    api: int | None
 
 
 def api_version(release: tuple[int, int]) -> int:
@@ -31,10 +46,12 @@ def api_version(release: tuple[int, int]) -> int:
     raise PluginUnusableError(f"QEMU {release[0]}.{release[1]} has no plugins (4.2 and newer have)")
 
 
-def required_api(qemu_log: str) -> int | None:
-    """The interface version that QEMU asked for when it refused a plugin, if it did."""
-    match = re.search(r"supports only (?:a minimum version of|up to version) (\d+)", qemu_log)
-    return int(match[1]) if match else None
+def find_refusal(log: str) -> Refusal | None:
+    """What the log of a QEMU that has ended says about the counter; None: nothing."""
+    if "plugin" not in log:
+        return None
+    match = re.search(r"supports only (?:a minimum version of|up to version) (\d+)", log)
+    return Refusal(int(match[1]) if match else None)
 
 
 def build_plugin(api: int) -> Path:

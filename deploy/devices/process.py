@@ -8,18 +8,21 @@ import signal
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from typing import IO
 
-from deploy.core.errors import DeployError
+from deploy.devices.errors import DeviceError, EmulatorEndedError
 
 _LOG_LINES = 5
 _PR_SET_PDEATHSIG = 1
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Linux: the emulator ends when we are killed, instead of running on for ever."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # killed before we could ask for it
+        os._exit(1)
 
 
 class EmulatorProcess:
@@ -42,18 +45,18 @@ class EmulatorProcess:
                 stdout=self._log if monitor else subprocess.PIPE,
                 stderr=self._log,
                 bufsize=0,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                preexec_fn=partial(_die_with, os.getpid()) if sys.platform == "linux" else None,
                 start_new_session=True,  # it may be a script: close ends what it started as well
             )
         except OSError as error:
             self._log.close()
-            raise DeployError(f"cannot start {command[0]}: {error.strerror}") from error
+            raise DeviceError(f"cannot start {command[0]}: {error.strerror}") from error
 
     def read(self, timeout: float) -> bytes:
         """Bytes that have arrived; waits at most ``timeout`` seconds for the first.
 
         Raises:
-            DeployError: the emulator has ended; with the end of its log.
+            EmulatorEndedError: with the end of its log.
         """
         assert self._child.stdout is not None
         ready, _, _ = select.select([self._child.stdout], [], [], timeout)
@@ -61,14 +64,14 @@ class EmulatorProcess:
             return b""
         data = os.read(self._child.stdout.fileno(), 65536)
         if not data:
-            raise DeployError(f"{self.name} has ended: {self.log_tail()}")
+            raise self._ended()
         return data
 
     def write(self, data: bytes) -> None:
         """Send all bytes.
 
         Raises:
-            DeployError: the emulator has ended; with the end of its log.
+            EmulatorEndedError: with the end of its log.
         """
         assert self._child.stdin is not None
         view = memoryview(data)
@@ -76,16 +79,22 @@ class EmulatorProcess:
             while view:
                 view = view[self._child.stdin.write(view) :]
         except (OSError, ValueError) as error:
-            raise DeployError(f"{self.name} has ended: {self.log_tail()}") from error
+            raise self._ended() from error
 
     def check(self) -> None:
         """See that the emulator runs.
 
         Raises:
-            DeployError: it has ended; with the end of its log.
+            EmulatorEndedError: with the end of its log.
         """
         if self._child.poll() is not None:
-            raise DeployError(f"{self.name} has ended: {self.log_tail()}")
+            raise self._ended()
+
+    def _ended(self) -> EmulatorEndedError:
+        tail = self.log_tail()  # waits for a process that is ending
+        return EmulatorEndedError(
+            f"{self.name} has ended: {tail}", status=self._child.returncode, log=self.log()
+        )
 
     def log(self) -> str:
         """Everything that the emulator logged so far."""

@@ -7,20 +7,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
-
-from deploy.build.layer_table import RUN, layer_functions, read_layer_table
+from deploy.build.layer_table import layer_functions, read_layer_table
 from deploy.core.errors import DeployError
-from deploy.devices.faults import explain_fault
-from deploy.devices.limits import MAX_INSTRUCTIONS, limit_error
-from deploy.devices.plugin import PluginUnusableError, api_version, build_plugin, required_api
+from deploy.core.layers import RUN
+from deploy.devices.counts import Count, Lap
+from deploy.devices.device import INFERENCE_SECONDS
+from deploy.devices.emulated import MAX_INSTRUCTIONS, EmulatedDevice
+from deploy.devices.errors import CounterError, EmulatorEndedError
+from deploy.devices.link import DeviceLink
+from deploy.devices.plugin import (
+    LIMIT_STATUS,
+    PluginUnusableError,
+    api_version,
+    build_plugin,
+    find_refusal,
+)
 from deploy.devices.process import EmulatorProcess
-from deploy.devices.serial_link import DeviceFaultError, DeviceLink
-from deploy.devices.sessions import Session, open_session
 from deploy.targets import Target
 
 PLUGIN = "qemu-tcg-plugin"
@@ -32,35 +37,6 @@ _INSTALL = (
     "install it with: sudo apt-get install qemu-system-arm (macOS: brew install qemu), "
     "or point NETBOOSTER_QEMU to it"
 )
-
-
-@dataclass(frozen=True)
-class EmulationResult:
-    """What an emulated firmware answered, and what it took.
-
-    Attributes:
-        outputs: int8 [N, ...], the shape of the model's output without its batch dimension.
-        instructions: executed instructions of the first image's inference.
-        per_image_instructions: the same for every image.
-        cycles_estimated: of the first image, by the target's cycle model; None without counts
-            by instruction. An estimate, never a measurement.
-        layers: of the first image: symbol, calls, instructions, cycles_estimated, bytes_loaded,
-            bytes_stored; empty where the plugin is not usable.
-        stack_high_water: bytes, over all images.
-        counting: how instructions were counted: exactly by the plugin, or coarsely (in steps of
-            a timer tick) by ``-icount`` and SysTick.
-    """
-
-    outputs: np.ndarray
-    instructions: int
-    per_image_instructions: list[int]
-    cycles_estimated: int | None
-    layers: list[dict[str, Any]]
-    stack_high_water: int
-    arena_bytes: int
-    banner: dict[str, Any]
-    counting: str
-    emulator: str
 
 
 def find_qemu() -> str:
@@ -92,24 +68,27 @@ def qemu_version(path: str) -> tuple[str, tuple[int, int]]:
     return f"QEMU {match[0].removeprefix('version ')}", (int(match[1]), int(match[2]))
 
 
-class QemuSession(Session):
-    """A firmware running on QEMU; a context manager.
+class QemuDevice(EmulatedDevice):
+    """A firmware running on QEMU.
 
     Args:
         target: names the emulated machine and the cycle model.
         elf: the firmware.
-        plugin: count by our plugin; where QEMU cannot use it, ``-icount`` and SysTick take over
-            and standard error says so. False: straight to ``-icount``.
+        counter: ``plugin`` counts exactly, by layer; ``icount`` in steps of a timer tick, by
+            ``-icount`` and SysTick; ``auto`` takes the plugin, and where QEMU cannot use it,
+            ``icount``, which standard error is told.
         functions: count by function as well.
         interval: the functions whose entries begin and end the counted interval; by default those
             that the harness calls around an inference.
         max_instructions: an interval that executes more is ended (with the plugin).
+        timeout: seconds for one inference, unless a call says otherwise.
 
     Attributes:
-        link: the firmware's serial protocol.
-        banner: what the firmware said when it booted.
         counting: :data:`PLUGIN` or :data:`ICOUNT`.
-        emulator: name and version.
+
+    Raises:
+        DeployError: QEMU is not installed, knows no machine for the target, or does not boot it;
+            the firmware is another target's; the counter has to be used and cannot be.
     """
 
     def __init__(
@@ -117,33 +96,41 @@ class QemuSession(Session):
         target: Target,
         elf: Path,
         *,
-        plugin: bool = True,
+        counter: Literal["auto", "plugin", "icount"] = "auto",
         functions: bool = False,
         interval: tuple[str, str] = INTERVAL,
         max_instructions: int = MAX_INSTRUCTIONS,
+        timeout: float = INFERENCE_SECONDS,
     ) -> None:
         if target.emulator is None or target.emulator.qemu_machine is None:
             raise DeployError(
                 f"target {target.name} has no emulator of QEMU's; see `netbooster list targets`"
             )
-        super().__init__(target, elf, max_instructions)
+        super().__init__(target, elf, max_instructions, timeout)
         self._machine = target.emulator.qemu_machine
         self._serial = target.emulator.qemu_serial
-        self._want_plugin = plugin
         self._interval = interval
         self._qemu = find_qemu()
-        self.emulator, self._release = qemu_version(self._qemu)
+        self._version, self._release = qemu_version(self._qemu)
+        self.emulator = self._version
         self._table = read_layer_table(self._elf)
         self._layers = list(self._table.names) if self._table else layer_functions(self._elf)
         self._functions = self._elf.functions() if functions else []
         self._read_lines = 0
+        try:
+            self._boot(counter)
+        except BaseException:
+            self.close()
+            raise
 
-    def _boot(self) -> None:
-        if self._want_plugin:
+    def _boot(self, counter: str) -> None:
+        if counter != "icount":
             try:
                 self._start_with_plugin()
                 return
             except PluginUnusableError as reason:
+                if counter == "plugin":
+                    raise
                 print(
                     f"warning: instructions are counted by -icount and SysTick, in steps of "
                     f"{self._instructions_per_tick():g}, and not by layer: {reason}",
@@ -152,35 +139,25 @@ class QemuSession(Session):
         self.counting = ICOUNT
         self._start(["-icount", "shift=0"])
 
-    def infer(self, *, timeout: float = 600.0) -> dict[str, Any]:
-        """Run one inference on the loaded input and return its counts.
+    def infer(self, *, timeout: float | None = None) -> Lap:
+        """One inference on the loaded input, with its counts; see :class:`Device`.
 
-        Returns:
-            ``instructions``; with the plugin also ``calls``, ``cycles_estimated``,
-            ``bytes_loaded``, ``bytes_stored``, ``branches_taken``, ``outside``, ``layers`` (by
-            ``symbol``) and ``functions``.
-
-        Raises:
-            DeployError: the firmware reported an error or a HardFault (names function and
-                layer), executed too many instructions, gave no answer in ``timeout`` seconds, or
-                QEMU has ended.
+        With the plugin also ``cycles_estimated``, ``outside``, ``layers`` and ``functions``.
         """
         try:
-            report = self.link.infer(timeout=timeout)
-        except DeviceFaultError as fault:
-            raise explain_fault(fault, self._elf) from fault
-        except DeployError as error:
-            if "nb_count: more than" in str(error) and self._process is not None:
-                raise limit_error(self.emulator, self._limit, self._process.log_tail()) from error
+            report = self._run(timeout)
+        except EmulatorEndedError as error:
+            if self.counting == PLUGIN and error.status == LIMIT_STATUS and self._process:
+                raise self._too_long(self._process.log_tail()) from error
             raise
         if self.counting == PLUGIN:
             return self._next_count()
         if report.ticks is None:
-            raise DeployError(
-                f"{self.emulator}: the inference is too long for SysTick; "
+            raise CounterError(
+                f"{self._version}: the inference is too long for SysTick; "
                 "it can be counted by the plugin only"
             )
-        return {"instructions": round(report.ticks * self._instructions_per_tick())}
+        return Lap(instructions=round(report.ticks * self._instructions_per_tick()))
 
     def _instructions_per_tick(self) -> float:
         return 1e9 / self._target.clock_hz  # -icount shift=0: one instruction a nanosecond
@@ -189,15 +166,15 @@ class QemuSession(Session):
         api = api_version(self._release)
         try:
             self._start(self._plugin_arguments(api))
-        except DeployError as error:
-            if "plugin" not in str(error):
+        except EmulatorEndedError as error:
+            refusal = find_refusal(error.log)
+            if refusal is None:
                 raise
-            required = required_api(str(error))
-            if required is None or required == api:
+            if refusal.api is None or refusal.api == api:
                 raise PluginUnusableError(str(error)) from error
             try:
-                self._start(self._plugin_arguments(required))
-            except DeployError as second:
+                self._start(self._plugin_arguments(refusal.api))
+            except EmulatorEndedError as second:
                 raise PluginUnusableError(str(second)) from second
         self.counting = PLUGIN
 
@@ -234,114 +211,74 @@ class QemuSession(Session):
         command = [self._qemu, "-machine", self._machine, "-kernel", str(self._elf_path)]
         command += ["-nodefaults", "-display", "none", "-monitor", "none"]
         command += ["-serial", "null"] * self._serial + ["-serial", "stdio"]
-        self._process = EmulatorProcess([*command, *arguments], self.emulator)
+        self._process = EmulatorProcess([*command, *arguments], self._version)
         self.link = DeviceLink(self._process)
         self.banner = self.link.wait_for_banner(_BOOT_SECONDS)
-        self._check_target()
+        self._check_target("was built for", "build it again")
 
-    def boot_count(self) -> dict[str, Any]:
+    def boot_count(self) -> Lap:
         """The counts of an interval that ended before the firmware asked for commands.
 
         Raises:
-            DeployError: there was none, or the plugin is not in use.
+            CounterError: there was none, or the plugin is not in use.
         """
         if self.counting != PLUGIN:
-            raise DeployError(f"{self.emulator}: start-up is counted by the plugin only")
-        lines = self._path("counts.jsonl").read_text().splitlines()
-        if len(lines) != 1:
-            raise DeployError(f"{self._elf_path}: {' to '.join(self._interval)} did not run once")
-        return dict(json.loads(lines[0]))
+            raise CounterError(f"{self._version}: start-up is counted by the plugin only")
+        records = self._new_records()
+        if len(records) != 1:
+            raise CounterError(f"{self.where}: {' to '.join(self._interval)} did not run once")
+        return self._lap(records)
 
-    def _next_count(self) -> dict[str, Any]:
-        lines = self._path("counts.jsonl").read_text().splitlines()
-        records = [json.loads(line) for line in lines[self._read_lines :]]
-        expected = 1 + int(self.banner.get("pushed_rows", 0))  # a record for each row, and the end
+    def _next_count(self) -> Lap:
+        records = self._new_records()
+        expected = 1 + self.banner.pushed_rows  # a record for each row, and the end
         if len(records) != expected:
-            raise DeployError(
-                f"{self.emulator}: the counter wrote {len(records)} records for one inference of "
+            raise CounterError(
+                f"{self._version}: the counter wrote {len(records)} records for one inference of "
                 f"{expected}; the firmware's markers are missing: build it again"
             )
+        return self._lap(records)
+
+    def _new_records(self) -> list[dict[str, Any]]:
+        lines = self._path("counts.jsonl").read_text().splitlines()
+        records = [json.loads(line) for line in lines[self._read_lines :]]
         self._read_lines = len(lines)
-        count = _sum_counts(records)
-        for layer in count["layers"]:
-            layer["symbol"] = self._layers[layer.pop("index")]
-        for function in count["functions"]:
-            function["symbol"] = self._functions[function.pop("index")].name
-        if self._target.cycles is None:
-            count["cycles_estimated"] = None
-        return count
+        return records
 
-
-def _sum_counts(records: list[dict[str, Any]]) -> dict[str, Any]:
-    """One record from those of an inference that was interrupted to wait for rows."""
-    lists = {kind: [record.pop(kind) for record in records] for kind in ("layers", "functions")}
-    outside = _add_up([record.pop("outside") for record in records])
-    total: dict[str, Any] = {**_add_up(records), "outside": outside}
-    for kind, parts in lists.items():
-        found: dict[int, list[dict[str, int]]] = {}
-        for part in parts:
-            for entry in part:
-                found.setdefault(entry["index"], []).append(entry)
-        total[kind] = [{**_add_up(found[index]), "index": index} for index in sorted(found)]
-    return total
-
-
-def _add_up(parts: list[dict[str, int]]) -> dict[str, int]:
-    return {key: sum(part[key] for part in parts) for key in parts[0]}
-
-
-def run_images(
-    target: Target,
-    elf: Path,
-    images: np.ndarray,
-    *,
-    plugin: bool = True,
-    emulator: str | None = None,
-    max_instructions: int = MAX_INSTRUCTIONS,
-    timeout: float = 600.0,
-) -> EmulationResult:
-    """Classify images on the emulated target.
-
-    Args:
-        images: int8 [N, ...]; an image's bytes are the model's input tensor as it lies in memory.
-        emulator: qemu or renode; None: QEMU where it knows the target.
-        max_instructions: an inference that executes more is ended.
-        timeout: seconds for one inference.
-
-    Raises:
-        DeployError: images of the wrong size, or see :class:`QemuSession`.
-    """
-    if images.dtype != np.int8 or len(images) == 0:
-        raise DeployError(f"images are {images.dtype} [{len(images)}]; at least one, int8, is due")
-    with open_session(
-        target, elf, emulator=emulator, plugin=plugin, max_instructions=max_instructions
-    ) as session:
-        size = sum(tensor["bytes"] for tensor in session.banner["inputs"])
-        if images[0].size != size:
-            raise DeployError(
-                f"an image has {images[0].size} bytes, the model in {elf} takes {size}; "
-                "use the resolution and channels that it was trained for"
-            )
-        outputs: list[np.ndarray] = []
-        counts: list[dict[str, Any]] = []
-        for image in images:
-            session.link.load_input(image.tobytes())
-            counts.append(session.infer(timeout=timeout))
-            outputs.append(np.frombuffer(session.link.output(), dtype=np.int8))
-        memory = session.link.memory()
-        shapes = [tensor["shape"][1:] for tensor in session.banner["outputs"]]
-        stacked = np.stack(outputs)
-        if len(shapes) == 1:
-            stacked = stacked.reshape(len(images), *shapes[0])
-        return EmulationResult(
-            outputs=stacked,
-            instructions=counts[0]["instructions"],
-            per_image_instructions=[count["instructions"] for count in counts],
-            cycles_estimated=counts[0].get("cycles_estimated"),
-            layers=counts[0].get("layers", []),
-            stack_high_water=memory.stack_used,
-            arena_bytes=memory.arena_bytes,
-            banner=session.banner,
-            counting=session.counting,
-            emulator=session.emulator,
+    def _lap(self, records: list[dict[str, Any]]) -> Lap:
+        """The counts of an inference; it has several records where it waited for rows."""
+        total = _add_up(records)
+        return Lap(
+            instructions=total["instructions"],
+            cycles_estimated=total["cycles_estimated"] if self._target.cycles else None,
+            outside=self._count("", [record["outside"] for record in records]),
+            layers=self._parts("layers", self._layers, records),
+            functions=self._parts(
+                "functions", [function.name for function in self._functions], records
+            ),
         )
+
+    def _parts(
+        self, kind: str, names: list[str], records: list[dict[str, Any]]
+    ) -> tuple[Count, ...]:
+        found: dict[int, list[dict[str, Any]]] = {}
+        for record in records:
+            for entry in record[kind]:
+                found.setdefault(entry["index"], []).append(entry)
+        return tuple(self._count(names[index], found[index]) for index in sorted(found))
+
+    def _count(self, symbol: str, parts: list[dict[str, Any]]) -> Count:
+        total = _add_up(parts)
+        cycles = total["cycles_estimated"] if self._target.cycles else None
+        return Count(
+            symbol, total["calls"], total["instructions"], cycles, total["bytes_loaded"],
+            total["bytes_stored"],
+        )  # fmt: skip
+
+
+def _add_up(parts: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        key: sum(part[key] for part in parts)
+        for key, value in parts[0].items()
+        if isinstance(value, int)
+    }

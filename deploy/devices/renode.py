@@ -14,15 +14,15 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from deploy.core.errors import DeployError
 from deploy.core.places import firmware_root
-from deploy.devices.faults import explain_fault
-from deploy.devices.limits import MAX_INSTRUCTIONS, limit_error
+from deploy.devices.counts import Lap
+from deploy.devices.device import INFERENCE_SECONDS
+from deploy.devices.emulated import MAX_INSTRUCTIONS, EmulatedDevice
+from deploy.devices.errors import CounterError, DeviceError, EmulatorEndedError
+from deploy.devices.link import DeviceLink
 from deploy.devices.process import EmulatorProcess
-from deploy.devices.serial_link import DeviceFaultError, DeviceLink
-from deploy.devices.sessions import Session
 from deploy.targets import Target
 
 COUNTING = "renode-executed-instructions"
@@ -36,6 +36,10 @@ _INSTALL = (
     "unpack the portable build from https://github.com/renode/renode/releases (1.15 or newer) "
     "and name its folder in RENODE_ROOT, or put its `renode` on PATH"
 )
+
+
+class _PortTakenError(DeviceError):
+    """Another program was faster; Renode cannot choose a port by itself."""
 
 
 def find_renode() -> str:
@@ -105,32 +109,34 @@ class _Uart:
         except OSError as error:
             raise self._gone(error.strerror) from error
 
-    def _gone(self, why: str | None) -> DeployError:
+    def _gone(self, why: str | None) -> DeviceError:
         tail = self._renode.log_tail()  # waits for the end of a process that is ending
         try:
             self._renode.check()
-        except DeployError as ended:
+        except EmulatorEndedError as ended:
             return ended
-        return DeployError(f"{self.name}: the UART has gone ({why}): {tail}")
+        return DeviceError(f"{self.name}: the UART has gone ({why}): {tail}")
 
     def close(self) -> None:
         self._socket.close()
 
 
-class RenodeSession(Session):
-    """A firmware running on Renode; a context manager.
+class RenodeDevice(EmulatedDevice):
+    """A firmware running on Renode.
 
     Args:
         target: names the script in ``firmware/renode`` and the UART.
         elf: the firmware.
         max_instructions: an inference that executes more is ended.
+        timeout: seconds for one inference, unless a call says otherwise.
         extra: monitor commands before the machine starts.
 
     Attributes:
-        link: the firmware's serial protocol.
-        banner: what the firmware said when it booted.
         counting: :data:`COUNTING`.
-        emulator: name and version.
+
+    Raises:
+        DeployError: Renode is not installed, has no script for the target, or does not boot it;
+            the firmware is another target's.
     """
 
     counting = COUNTING
@@ -141,19 +147,25 @@ class RenodeSession(Session):
         elf: Path,
         *,
         max_instructions: int = MAX_INSTRUCTIONS,
+        timeout: float = INFERENCE_SECONDS,
         extra: tuple[str, ...] = (),
     ) -> None:
         if target.emulator is None or target.emulator.renode is None:
             raise DeployError(
                 f"target {target.name} has no script for Renode; see `netbooster list targets`"
             )
-        super().__init__(target, elf, max_instructions)
+        super().__init__(target, elf, max_instructions, timeout)
         self._script = firmware_root() / "firmware" / "renode" / f"{target.emulator.renode}.resc"
         self._uart_name = target.emulator.renode_uart
         self._extra = extra
         self._program = find_renode()
         self._uart: _Uart | None = None
         self._seen = 0
+        try:
+            self._boot()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """End Renode and remove temporary files."""
@@ -162,26 +174,18 @@ class RenodeSession(Session):
             self._uart = None
         super().close()
 
-    def infer(self, *, timeout: float = 600.0) -> dict[str, Any]:
-        """Run one inference on the loaded input and return ``{"instructions": N}``.
-
-        Raises:
-            DeployError: the firmware reported an error or a HardFault (names function and
-                layer), executed too many instructions, gave no answer in ``timeout`` seconds, or
-                Renode has ended.
-        """
+    def infer(self, *, timeout: float | None = None) -> Lap:
+        """One inference on the loaded input, with its instructions; see :class:`Device`."""
         assert self._uart is not None
         self._uart.on_silence = self._check_limit
         try:
-            self.link.infer(timeout=timeout)
-        except DeviceFaultError as fault:
-            raise explain_fault(fault, self._elf) from fault
+            self._run(timeout)
         finally:
             self._uart.on_silence = None
         count = self._next_count()
         if count > self._limit:  # between two looks at the running core
-            raise limit_error(self.emulator, self._limit, f"it took {count:,}")
-        return {"instructions": count}
+            raise self._too_long(f"it took {count:,}")
+        return Lap(instructions=count)
 
     def _boot(self) -> None:
         for attempt in range(_PORT_TRIES):
@@ -190,17 +194,17 @@ class RenodeSession(Session):
             try:
                 connection = self._connect(port)
                 break
-            except DeployError as error:
-                # Another program was faster; Renode cannot choose a port by itself.
-                if "in use" not in str(error) or attempt == _PORT_TRIES - 1:
+            except _PortTakenError:
+                if attempt == _PORT_TRIES - 1:
                     raise
                 self._process.close()
         assert self._process is not None
-        self.emulator = self._process.name = self._version()
-        self._uart = _Uart(connection, self._process, self.emulator)
+        name = self._version()
+        self.emulator = self._process.name = name
+        self._uart = _Uart(connection, self._process, name)
         self.link = DeviceLink(self._uart, timeout=_ANSWER_SECONDS)
         self.banner = self.link.connect(_ANSWER_SECONDS)
-        self._check_target()
+        self._check_target("was built for", "build it again")
 
     def _command(self, port: int) -> list[str]:
         """Renode with what its monitor is to do first."""
@@ -227,7 +231,7 @@ class RenodeSession(Session):
             with contextlib.suppress(OSError):
                 return socket.create_connection(("127.0.0.1", port), timeout=5.0)
             if time.monotonic() > deadline:
-                raise DeployError(f"Renode opened no UART: {self._process.log_tail()}")
+                raise DeviceError(f"Renode opened no UART: {self._process.log_tail()}")
             time.sleep(0.05)
 
     def _watch(self, address: int, name: str) -> str:
@@ -250,8 +254,10 @@ class RenodeSession(Session):
         """The monitor goes on after a command that failed; we do not."""
         assert self._process is not None
         self._process.check()
-        if "There was an error executing command" in self._process.log():
-            raise DeployError(f"Renode refuses {self._script}: {self._process.log_tail()}")
+        log = self._process.log()
+        if "There was an error executing command" in log:
+            kind = _PortTakenError if "in use" in log else DeviceError
+            raise kind(f"Renode refuses {self._script}: {self._process.log_tail()}")
 
     def _check_limit(self) -> None:
         """Called while an inference says nothing: counts what it has executed by now."""
@@ -268,7 +274,7 @@ class RenodeSession(Session):
                 return  # a busy machine: the limit in seconds still holds
             time.sleep(0.05)
         if int(found[-1], 16) - passes[-1][1] > self._limit:
-            raise limit_error(self.emulator, self._limit, self._process.log_tail())
+            raise self._too_long(self._process.log_tail())
 
     def _passes(self) -> list[tuple[str, int]]:
         """Every marker that was passed, with the executed instructions at that moment."""
@@ -281,9 +287,9 @@ class RenodeSession(Session):
     def _next_count(self) -> int:
         passes = self._passes()[self._seen :]
         self._seen += len(passes)
-        pairs = 1 + int(self.banner.get("pushed_rows", 0))  # each row, and the end
+        pairs = 1 + self.banner.pushed_rows  # each row, and the end
         if [name for name, _ in passes] != [*_MARKS] * pairs:
-            raise DeployError(
+            raise CounterError(
                 f"{self.emulator}: {len(passes)} markers were passed in one inference of "
                 f"{2 * pairs}: the firmware is of another version; build it again"
             )

@@ -1,15 +1,12 @@
 """A board on a serial port (or an emulator's pseudo-terminal or socket) as a stream of bytes."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 from typing import Any
 
-from deploy.core.errors import DeployError
-
-
-class LinkLostError(DeployError):
-    """The port has gone: the cable was pulled, or the other side has closed the line."""
+from deploy.devices.errors import LinkLostError, PortError
 
 
 def is_virtual(port: str) -> bool:
@@ -35,7 +32,7 @@ class SerialPort:
         baud: bits per second.
 
     Raises:
-        DeployError: missing, busy or not permitted; says what to do.
+        PortError: missing, busy or not permitted; says what to do.
     """
 
     def __init__(self, port: str, baud: int = 115200) -> None:
@@ -52,18 +49,21 @@ class SerialPort:
             self._serial.reset_input_buffer()
 
     @staticmethod
-    def _opening_error(port: str, error: Exception) -> DeployError:
-        text = str(error)
+    def _opening_error(port: str, error: Exception) -> PortError:
         if "://" not in port and os.name == "posix" and not Path(port).exists():
-            return DeployError(f"{port}: no such port; plug the board in ({_known_ports()})")
-        if "lock" in text or "busy" in text.lower() or "Errno 11" in text or "Errno 16" in text:
-            return DeployError(f"{port} is busy: another program has it open; close that program")
-        if "ermission" in text:
-            return DeployError(
+            return PortError(
+                f"{port}: no such port; plug the board in ({_known_ports()}), or name an emulator"
+            )
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.EAGAIN, errno.EBUSY):
+            return PortError(f"{port} is busy: another program has it open; close that program")
+        if number in (errno.EACCES, errno.EPERM):
+            return PortError(
                 f"{port}: permission denied; add yourself to its group: "
                 "sudo usermod -a -G dialout $USER, then log in again"
             )
-        return DeployError(f"cannot open {port}: {text.splitlines()[0] if text else error!r}")
+        text = str(error)
+        return PortError(f"cannot open {port}: {text.splitlines()[0] if text else error!r}")
 
     def read(self, timeout: float) -> bytes:
         """Bytes that have arrived; waits at most ``timeout`` seconds for the first.

@@ -8,6 +8,7 @@ of its name, skips what is up to date, raises :class:`~deploy.core.errors.Deploy
 from deploy.run.building import build
 from deploy.run.compiling import compile
 from deploy.run.fitting import Candidate, Fitting, fit
+from deploy.run.measuring import measure
 from deploy.run.packaging import package
 from deploy.run.planning import InputMode, Planning, ScheduleName
 from deploy.run.quantizing import quantize
@@ -28,6 +29,7 @@ __all__ = [
     "build",
     "compile",
     "fit",
+    "measure",
     "package",
     "quantize",
     "report",

@@ -127,6 +127,7 @@ def read_firmware(run: Run, target: "Target", engine: str = "nb") -> Firmware:
             host_library=run.host_library,
             accuracy=accuracy.get("int8_test"),
             test_images=accuracy.get("test_images"),
+            library_sha256=record.get("library_sha256"),
             run=run.folder,
         )
     except (ValueError, KeyError, TypeError) as error:

@@ -179,7 +179,7 @@ class RunContext:
         """
         if not path.exists():
             command = f"netbooster {stage} {self.folder}"
-            if stage in ("build", "emulate"):
+            if stage in ("build", "measure"):
                 command += f" --target {self.target_name}"
                 if f"-{self.engine}." in path.name:
                     command += f" --engine {self.engine} --tflm-dir DIR"

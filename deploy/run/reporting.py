@@ -38,7 +38,7 @@ def report(
     board = load_target(target or _measured_target([run.folder for run in runs]))
     for run in runs:
         if board.runs_here:  # of a board alone, the report says what is missing
-            need(run.measurement(board.name), f"emulate {place} --target {board.name}")
+            need(run.measurement(board.name), f"measure {place} --target {board.name}")
     pixels, _, labels = next(iter(test_batches(runs[0].dataset, limit=SAMPLES)))
     result = write_report(
         place,

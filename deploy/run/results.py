@@ -79,6 +79,7 @@ class Firmware:
         host_library: the same C for this machine; None where none was built.
         accuracy: int8 accuracy of that on the test images, 0..1; None outside of a run.
         test_images: how many they are.
+        library_sha256: of the interpreter's library, with the engine tflm in a run.
         run: the run folder that it lies in; None outside of one.
     """
 
@@ -95,6 +96,7 @@ class Firmware:
     host_library: Path | None = None
     accuracy: float | None = None
     test_images: int | None = None
+    library_sha256: str | None = None
     run: Path | None = None
 
 

@@ -12,7 +12,7 @@ from deploy.build.elf import Elf
 from deploy.cli import main
 from deploy.codegen import Plan, plan_model
 from deploy.core.errors import DeployError
-from deploy.devices import QemuSession
+from deploy.devices import QemuDevice
 from deploy.evidence.bench import Settings, bench_model
 from deploy.evidence.memory_map import needed_bytes, pieces, render_map
 from deploy.schedule.memory import STATIC_BYTES, arena_limit
@@ -83,11 +83,11 @@ def test_firmware_reports_the_planned_memory(tmp_path):
     settings = Settings(folder=tmp_path)
     target = load_target("mps2-an386")
     record = bench_model(SMALL.read_bytes(), "small", target, settings)
-    with QemuSession(target, tmp_path / "mps2-an386.elf") as session:
+    with QemuDevice(target, tmp_path / "mps2-an386.elf") as device:
         image = np.random.default_rng(0).integers(0, 256, 32 * 32 * 3, dtype=np.uint8)
-        session.link.load_input(image.tobytes())
-        assert session.infer()["instructions"] == record["instructions"]
-        memory = session.link.memory()
+        device.load_input(image.tobytes())
+        assert device.infer().instructions == record["instructions"]
+        memory = device.memory()
     assert memory.arena_bytes == record["ram"]["activations"] + record["ram"]["scratch"]
     assert 0 < record["ram"]["stack"] <= memory.stack_bytes
 

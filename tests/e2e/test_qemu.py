@@ -5,6 +5,8 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +15,19 @@ import pytest
 import deploy.devices.qemu
 from deploy.build.firmware import build_firmware
 from deploy.core.errors import DeployError
-from deploy.devices import QemuSession, run_images
+from deploy.devices import DeviceFaultError, QemuDevice, ask, run_images
+from deploy.devices.errors import (
+    CounterError,
+    EmulatorEndedError,
+    EmulatorTooLongError,
+    NoAnswerError,
+)
 from deploy.devices.plugin import (
     SOURCES,
     PluginUnusableError,
     api_version,
     build_plugin,
-    required_api,
+    find_refusal,
 )
 from deploy.devices.qemu import ICOUNT, PLUGIN
 from deploy.targets import load_target, target_names
@@ -45,15 +53,15 @@ def fake_elf(tmp_path_factory):
 
 def _loop_of_known_length(result, wait_states=0):
     """The fake model's middle layer turns 1,000,000 times through three instructions."""
-    layers = {layer["symbol"]: layer for layer in result.layers}
+    layers = {layer.symbol: layer for layer in result.layers}
     assert list(layers) == ["nb_layer_000", "nb_layer_001", "nb_layer_002"]
-    assert 3_000_000 < layers["nb_layer_001"]["instructions"] < 3_000_030
+    assert 3_000_000 < layers["nb_layer_001"].instructions < 3_000_030
     # A NOP, a SUBS and a taken branch (1 + P, P = 2, and the flash): five cycles a turn or more.
-    cycles = layers["nb_layer_001"]["cycles_estimated"]
+    cycles = layers["nb_layer_001"].cycles_estimated
     assert 0 < cycles - (5 + wait_states) * 1_000_000 < 100
-    outside = result.instructions - sum(layer["instructions"] for layer in layers.values())
+    outside = result.instructions - sum(layer.instructions for layer in layers.values())
     assert 0 < outside < 40  # calls, returns and the markers
-    assert all(layer["calls"] == 1 for layer in layers.values())
+    assert all(layer.calls == 1 for layer in layers.values())
 
 
 def test_counts_are_exact_and_repeatable(fake_elf):
@@ -61,13 +69,13 @@ def test_counts_are_exact_and_repeatable(fake_elf):
     assert first.outputs.tolist() == ANSWERS
     assert first.counting == PLUGIN
     _loop_of_known_length(first)
-    assert first.per_image_instructions == [first.instructions] * 2
+    assert [lap.instructions for lap in first.laps] == [first.instructions] * 2
     second = run_images(BOARD, fake_elf, IMAGES)
     assert (second.instructions, second.cycles_estimated, second.layers) == (
         first.instructions, first.cycles_estimated, first.layers,
     )  # fmt: skip
-    assert 0 < first.stack_high_water <= BOARD.stack_bytes
-    assert first.arena_bytes == 20
+    assert 0 < first.memory.stack_used <= BOARD.stack_bytes
+    assert first.memory.arena_bytes == 20
     assert first.emulator.startswith("QEMU ")
 
 
@@ -81,7 +89,7 @@ def test_every_emulated_target_agrees(tmp_path, name):
     build_firmware(FAKE, target, elf)
     result = run_images(target, elf, IMAGES)
     assert result.outputs.tolist() == ANSWERS
-    assert result.banner["target"] == name
+    assert result.banner.target == name
     _loop_of_known_length(result, target.cycles.flash_wait_states)
 
 
@@ -93,7 +101,7 @@ def test_icount_takes_over_and_says_so(fake_elf, monkeypatch, capfd):
     result = run_images(BOARD, fake_elf, IMAGES)
     assert result.counting == ICOUNT
     assert result.outputs.tolist() == ANSWERS
-    assert result.layers == [] and result.cycles_estimated is None
+    assert result.layers == () and result.cycles_estimated is None
     assert result.instructions == pytest.approx(3_000_085, abs=400)  # ticks of 40 instructions
     warning = capfd.readouterr().err
     assert "-icount and SysTick" in warning and "no C compiler" in warning
@@ -112,8 +120,8 @@ def test_plugin_that_qemu_refuses_is_built_again_as_it_asks(fake_elf, monkeypatc
     monkeypatch.setattr(deploy.devices.qemu, "build_plugin", record)
     monkeypatch.setattr(deploy.devices.qemu, "api_version", lambda release: wrong)
     # An interface from the future does not link; QEMU says what it supports before it looks.
-    with QemuSession(BOARD, fake_elf) as session:
-        assert session.counting == PLUGIN
+    with QemuDevice(BOARD, fake_elf) as device:
+        assert device.counting == PLUGIN
     assert asked[0] == wrong
     assert asked[1] >= right
 
@@ -125,8 +133,9 @@ def test_plugin_interface_by_release():
     with pytest.raises(PluginUnusableError, match="has no plugins"):
         api_version((4, 1))
     log = "plugin requires API version 1, but this QEMU supports only a minimum version of 2"
-    assert required_api(log) == 2
-    assert required_api("something else") is None
+    assert find_refusal(log).api == 2
+    assert find_refusal("Could not load plugin: no such file").api is None
+    assert find_refusal("something else") is None
 
 
 @pytest.mark.parametrize("api", [1, 2, 3, 7])
@@ -145,10 +154,11 @@ def test_warnings_of_the_plugin_are_errors_here():
 
 
 def test_fault_names_function_and_layer(fake_elf):
-    with QemuSession(BOARD, fake_elf) as session:
-        session.link.load_input(bytes([86] + [0] * 15))
-        with pytest.raises(DeployError) as error:
-            session.infer()
+    with QemuDevice(BOARD, fake_elf) as device:
+        device.load_input(bytes([86] + [0] * 15))
+        with pytest.raises(DeviceFaultError) as error:
+            device.infer()
+    assert error.value.layer == "nb_layer_001" and error.value.registers["cfsr"] == "00010000"
     message = str(error.value)
     assert "HardFault" in message and "in layer nb_layer_001" in message
     assert "pc=" in message and "cfsr=00010000" in message  # undefined instruction
@@ -156,42 +166,96 @@ def test_fault_names_function_and_layer(fake_elf):
 
 
 def test_stack_overflow_is_told_from_other_faults(fake_elf):
-    with QemuSession(BOARD, fake_elf) as session:
-        session.link.load_input(bytes([87] + [0] * 15))
+    with QemuDevice(BOARD, fake_elf) as device:
+        device.load_input(bytes([87] + [0] * 15))
         with pytest.raises(DeployError) as error:
-            session.infer(timeout=20)
+            device.infer(timeout=20)
     assert "stack overflow" in str(error.value)
     assert "in layer nb_layer_001" in str(error.value)
 
 
 def test_endless_inference_ends_at_the_time_limit(fake_elf):
-    with QemuSession(BOARD, fake_elf) as session:
-        pid = session.pid
-        session.link.load_input(bytes([88] + [0] * 15))
-        with pytest.raises(DeployError, match=r"no answer within 2 s; last it said: m-lap-us"):
-            session.infer(timeout=2)
+    with QemuDevice(BOARD, fake_elf) as device:
+        pid = device.pid
+        device.load_input(bytes([88] + [0] * 15))
+        with pytest.raises(NoAnswerError, match=r"no answer within 2 s; last it said: m-lap-us"):
+            device.infer(timeout=2)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
 def test_endless_inference_ends_at_the_limit_of_instructions(fake_elf):
-    with QemuSession(BOARD, fake_elf, max_instructions=20_000_000) as session:
-        session.link.load_input(IMAGES[0].tobytes())
-        session.infer()  # three million: within it
-        session.link.load_input(bytes([88] + [0] * 15))
-        with pytest.raises(DeployError, match="no end after 20,000,000 instructions.*nb_count"):
-            session.infer()
+    with QemuDevice(BOARD, fake_elf, max_instructions=20_000_000) as device:
+        device.load_input(IMAGES[0].tobytes())
+        device.infer()  # three million: within it
+        device.load_input(bytes([88] + [0] * 15))
+        with pytest.raises(EmulatorTooLongError, match="no end after 20,000,000 .*nb_count"):
+            device.infer()
 
 
 def test_killed_emulator_is_reported_and_cleaned_up(fake_elf):
-    with QemuSession(BOARD, fake_elf) as session:
-        os.kill(session.pid, signal.SIGKILL)
-        with pytest.raises(DeployError, match="has ended: exit status -9"):
-            session.link.command("name")
-        folder = Path(session._folder.name)
+    with QemuDevice(BOARD, fake_elf) as device:
+        os.kill(device.pid, signal.SIGKILL)
+        with pytest.raises(EmulatorEndedError, match="has ended: exit status -9") as error:
+            device.link.command("name")
+        assert error.value.status == -9
+        folder = Path(device._folder.name)
         assert folder.is_dir()
     assert not folder.exists()
-    assert session.pid is None
+    assert device.pid is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children of a killed parent")
+def test_emulator_dies_with_the_process_that_started_it(fake_elf):
+    """Also where that is killed and can clean nothing up."""
+    code = (
+        "import sys, time; from pathlib import Path; from deploy.devices import QemuDevice; "
+        "from deploy.targets import load_target; "
+        "device = QemuDevice(load_target('mps2-an386'), Path(sys.argv[1])); "
+        "print(device.pid, flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, fake_elf], stdout=subprocess.PIPE)
+    pid = int(parent.stdout.readline())
+    os.kill(pid, 0)
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 20
+    while _runs(pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # whoever adopted it has not asked for its status yet
+
+
+def test_counts_that_cannot_be_had_are_refused(fake_elf, monkeypatch):
+    def unusable(api: int) -> Path:
+        raise PluginUnusableError("no C compiler for this machine")
+
+    for counter, message in (
+        ("icount", "start-up is counted by the plugin only"),
+        ("plugin", "nb_mark_begin to nb_mark_end did not run once"),
+    ):
+        device = QemuDevice(BOARD, fake_elf, counter=counter)
+        with device, pytest.raises(CounterError, match=message):
+            device.boot_count()
+    monkeypatch.setattr(deploy.devices.qemu, "build_plugin", unusable)
+    with pytest.raises(PluginUnusableError, match="no C compiler"):
+        QemuDevice(BOARD, fake_elf, counter="plugin")
+
+
+def test_parts_are_kept_of_the_first_inference(fake_elf):
+    inputs = [image.tobytes() for image in IMAGES]
+    answers = ask(lambda: QemuDevice(BOARD, fake_elf, functions=True), inputs)
+    first, second = answers.laps
+    assert first.instructions == second.instructions
+    assert sum(function.instructions for function in first.functions) == first.instructions
+    assert second.layers == () and second.functions == () and second.outside is None
 
 
 def test_emulator_that_cannot_start_shows_its_log(fake_elf):
@@ -223,15 +287,15 @@ def test_wrong_images_and_wrong_board(fake_elf):
 def test_fuzzed_lines_never_hang_the_emulated_device(fake_elf):
     rng = random.Random(6)
     words = [b"name", b"db load 16", b"db 00", b"db print", b"results", b"memory", b"x" * 70]
-    with QemuSession(BOARD, fake_elf) as session:
-        link = session.link
+    with QemuDevice(BOARD, fake_elf) as device:
+        link = device.link
         for _ in range(40):
             noise = b"%".join(rng.choices(words, k=3)) + rng.randbytes(rng.randint(0, 30))
-            session._process.write(noise)
+            device._process.write(noise)
             link.synchronize()
         link.self_test()
         link.load_input(IMAGES[0].tobytes())
-        session.infer()
+        device.infer()
         assert list(link.output()) == ANSWERS[0]
 
 
@@ -255,9 +319,9 @@ def test_compiled_model_equals_the_interpreter(tmp_path, name):
     golden = TflmModel(data)
     for image, output in zip(images, result.outputs, strict=True):
         assert np.array_equal(golden.invoke(image[None]).reshape(-1), output.reshape(-1))
-    layers = sum(layer["instructions"] for layer in result.layers)
+    layers = sum(layer.instructions for layer in result.layers)
     assert layers == pytest.approx(result.instructions, rel=0.02)
-    assert result.stack_high_water <= BOARD.stack_bytes
+    assert result.memory.stack_used <= BOARD.stack_bytes
 
 
 def test_the_tiny_network_of_1000_classes_runs_on_the_smallest_board(tmp_path):
@@ -273,5 +337,5 @@ def test_the_tiny_network_of_1000_classes_runs_on_the_smallest_board(tmp_path):
     result = run_images(board, tmp_path / "fw.elf", images)
     golden = TflmModel(TINY.read_bytes()).invoke(images[:1]).reshape(-1)
     assert golden.size == 1000 and np.array_equal(result.outputs.reshape(-1), golden)
-    assert sizes.ram_static + result.stack_high_water <= 128 << 10
-    assert sizes.flash_total <= 1 << 20 and result.stack_high_water <= 2048
+    assert sizes.ram_static + result.memory.stack_used <= 128 << 10
+    assert sizes.flash_total <= 1 << 20 and result.memory.stack_used <= 2048

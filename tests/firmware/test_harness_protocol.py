@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from deploy.build.firmware import build_firmware
 from deploy.core.errors import DeployError
+from deploy.devices.banner import Banner, BannerTensor
+from deploy.devices.link import DeviceLink
 from deploy.devices.process import EmulatorProcess
-from deploy.devices.serial_link import DeviceLink
 from deploy.targets import load_target
 
 FAKE = Path(__file__).resolve().parent / "fake_model"
@@ -52,11 +53,11 @@ def _talk(program: Path, data: bytes) -> list[str]:
 
 def test_banner(link):
     banner = link.banner
-    assert banner["model"] == "fake"
-    assert banner["sha256"] == "0123456789abcdef" * 4
-    assert banner["target"] == "host"
-    assert (banner["arena_bytes"], banner["weights_bytes"], banner["layers"]) == (20, 16, 3)
-    assert banner["inputs"] == [{"name": "image", "shape": [1, 4, 4, 1], "bytes": 16}]
+    assert banner.model == "fake"
+    assert banner.sha256 == "0123456789abcdef" * 4
+    assert banner.target == "host"
+    assert (banner.arena_bytes, banner.weights_bytes, banner.layers) == (20, 16, 3)
+    assert banner.inputs == [BannerTensor(name="image", shape=[1, 4, 4, 1], bytes=16)]
 
 
 def test_boot_lines(program):
@@ -121,8 +122,8 @@ def test_other_commands(link):
 
 
 def test_banner_again(link):
-    assert json.loads(link.command("banner")[0]) == link.banner
-    assert link.banner["counter"] == "clock_gettime"
+    assert Banner.model_validate_json(link.command("banner")[0]) == link.banner
+    assert link.banner.counter == "clock_gettime"
     assert link.connect() == link.banner
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from deploy.core.errors import DeployError
-from deploy.devices import QemuSession
+from deploy.devices import QemuDevice
 from deploy.devices.renode import find_renode
 from deploy.targets import Target
 
@@ -24,11 +24,11 @@ def count_in_qemu() -> Callable[[Target, Path, bytes], int]:
     """Instructions of one inference, by our counter in QEMU."""
 
     def count(target: Target, elf: Path, data: bytes) -> int:
-        with QemuSession(target, elf) as qemu:
+        with QemuDevice(target, elf) as qemu:
             if qemu.counting != "qemu-tcg-plugin":
                 # An older or newer QEMU than the plugin knows: `netbooster doctor` tells.
                 pytest.skip("this QEMU does not load our counter: nothing exact to compare with")
-            qemu.link.load_input(data)
-            return qemu.infer()["instructions"]
+            qemu.load_input(data)
+            return qemu.infer().instructions
 
     return count

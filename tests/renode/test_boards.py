@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from deploy.build.firmware import build_firmware
-from deploy.devices import RenodeSession
+from deploy.devices import Lap, RenodeDevice
 from deploy.targets import load_target, target_names
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,34 +25,34 @@ def test_the_boards_of_the_product_are_there() -> None:
 
 
 @pytest.fixture(scope="module", params=BOARDS)
-def board(request, tmp_path_factory) -> Iterator[RenodeSession]:
+def board(request, tmp_path_factory) -> Iterator[RenodeDevice]:
     target = load_target(request.param)
     elf = tmp_path_factory.mktemp("firmware") / "firmware.elf"
     build_firmware(FAKE, target, elf)
-    with RenodeSession(target, elf) as session:
-        yield session
+    with RenodeDevice(target, elf) as device:
+        yield device
 
 
-def test_the_boards_own_start_up_reaches_full_speed(board: RenodeSession) -> None:
-    target = load_target(board.banner["target"])
-    assert board.banner["clock_hz"] == target.clock_hz
-    assert board.banner["counter"] == "dwt"
+def test_the_boards_own_start_up_reaches_full_speed(board: RenodeDevice) -> None:
+    target = load_target(board.banner.target)
+    assert board.banner.clock_hz == target.clock_hz
+    assert board.banner.counter == "dwt"
 
 
 def test_answers_and_instructions_are_those_of_qemu(
-    board: RenodeSession, tmp_path: Path, count_in_qemu
+    board: RenodeDevice, tmp_path: Path, count_in_qemu
 ) -> None:
-    machine = load_target(QEMU_OF[load_target(board.banner["target"]).core])
+    machine = load_target(QEMU_OF[load_target(board.banner.target).core])
     build_firmware(FAKE, machine, tmp_path / "firmware.elf")
     expected = count_in_qemu(machine, tmp_path / "firmware.elf", bytes(range(16)))
     images = np.arange(32, dtype=np.int8).reshape(2, 16)
     for image, answer in zip(images, ([7, 20, 37, 50], [71, 84, 101, 114]), strict=True):
-        board.link.load_input(image.tobytes())
-        assert board.infer() == {"instructions": expected}
-        assert list(board.link.output()) == answer
+        board.load_input(image.tobytes())
+        assert board.infer() == Lap(instructions=expected)
+        assert list(board.output()) == answer
 
 
-def test_self_test_and_time(board: RenodeSession) -> None:
+def test_self_test_and_time(board: RenodeDevice) -> None:
     board.link.self_test()
     stamps = [board.link.command("timestamp")[0] for _ in range(2)]
     first, second = (int(stamp.removeprefix("m-lap-us-")) for stamp in stamps)

@@ -12,8 +12,12 @@ import pytest
 from deploy.build.firmware import build_firmware
 from deploy.build.host_model import HostModel, build_host
 from deploy.codegen import compile_model
-from deploy.core.errors import DeployError
-from deploy.devices import RenodeSession, run_images
+from deploy.devices import Lap, RenodeDevice, run_images
+from deploy.devices.errors import (
+    DeviceFaultError,
+    EmulatorEndedError,
+    EmulatorTooLongError,
+)
 from deploy.targets import load_target
 from deploy.tflite.tflm import TflmModel, tflm_available
 
@@ -52,47 +56,45 @@ def fake_elf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def board(firmware: Firmware) -> Iterator[RenodeSession]:
-    with RenodeSession(TARGET, firmware.elf) as session:
-        yield session
-        log = session._process.log()
+def board(firmware: Firmware) -> Iterator[RenodeDevice]:
+    with RenodeDevice(TARGET, firmware.elf) as device:
+        yield device
+        log = device._process.log()
     assert "[ERROR]" not in log, log
 
 
-def test_outputs_equal_host_build_and_tflite_micro(
-    board: RenodeSession, firmware: Firmware
-) -> None:
+def test_outputs_equal_host_build_and_tflite_micro(board: RenodeDevice, firmware: Firmware) -> None:
     reference = None if tflm_available() else TflmModel(MODEL.read_bytes())
     for image in firmware.images(2):
-        board.link.load_input(image.tobytes())
+        board.load_input(image.tobytes())
         board.infer()
-        output = board.link.output()
+        output = board.output()
         assert output == firmware.host.invoke(image).tobytes()
         assert reference is None or output == reference.invoke(image).tobytes()
 
 
 def test_instructions_equal_those_of_qemu(
-    board: RenodeSession, firmware: Firmware, count_in_qemu
+    board: RenodeDevice, firmware: Firmware, count_in_qemu
 ) -> None:
     image = firmware.images(1)[0]
     expected = count_in_qemu(TARGET, firmware.elf, image.tobytes())
     for _ in range(3):
-        board.link.load_input(image.tobytes())
-        assert board.infer() == {"instructions": expected}
+        board.load_input(image.tobytes())
+        assert board.infer() == Lap(instructions=expected)
 
 
 def test_counts_stay_exact_where_every_block_is_cut(fake_elf: Path, count_in_qemu) -> None:
     # A time slice of eleven instructions, so that every few blocks are cut by its end.
     slices = ('emulation SetGlobalQuantum "0.00000044"', "cpu PerformanceInMips 25")
     counts = []
-    with RenodeSession(TARGET, fake_elf, extra=slices) as session:
+    with RenodeDevice(TARGET, fake_elf, extra=slices) as device:
         for _ in range(5):
-            session.link.load_input(bytes(range(16)))
-            counts.append(session.infer()["instructions"])
+            device.load_input(bytes(range(16)))
+            counts.append(device.infer().instructions)
     assert counts == [count_in_qemu(TARGET, fake_elf, bytes(range(16)))] * 5
 
 
-def test_self_test_passes_and_virtual_time_runs(board: RenodeSession) -> None:
+def test_self_test_passes_and_virtual_time_runs(board: RenodeDevice) -> None:
     board.link.self_test()
     stamps = [board.link.command("timestamp")[0] for _ in range(2)]
     first, second = (int(stamp.removeprefix("m-lap-us-")) for stamp in stamps)
@@ -101,27 +103,27 @@ def test_self_test_passes_and_virtual_time_runs(board: RenodeSession) -> None:
 
 def test_run_images_takes_renode_too(fake_elf: Path, count_in_qemu) -> None:
     images = np.arange(16, dtype=np.int8).reshape(1, 4, 4, 1)
-    result = run_images(TARGET, fake_elf, images, emulator="renode")
+    result = run_images(TARGET, fake_elf, images, on="renode")
     assert result.outputs.tolist() == [[6 ^ 1, 22 ^ 2, 38 ^ 3, 54 ^ 4]]
     assert result.instructions == count_in_qemu(TARGET, fake_elf, images.tobytes())
     assert result.counting == "renode-executed-instructions"
-    assert result.cycles_estimated is None and result.layers == []
+    assert result.cycles_estimated is None and result.layers == ()
     assert result.emulator.startswith("Renode 1.")
 
 
 def test_faults_endless_inferences_and_a_killed_emulator(fake_elf: Path) -> None:
-    with RenodeSession(TARGET, fake_elf, max_instructions=20_000_000) as session:
-        session.link.load_input(bytes([86] + [0] * 15))
-        with pytest.raises(DeployError, match="HardFault .*in layer nb_layer_001"):
-            session.infer()
-    with RenodeSession(TARGET, fake_elf, max_instructions=20_000_000) as session:
-        session.link.load_input(bytes([88] + [0] * 15))
-        with pytest.raises(DeployError, match="no end after 20,000,000 instructions"):
-            session.infer()
-        os.killpg(session.pid, signal.SIGKILL)
-        with pytest.raises(DeployError, match="has ended: exit status -9"):
-            session.link.command("name")
-    with RenodeSession(TARGET, fake_elf, max_instructions=1_000_000) as session:
-        session.link.load_input(bytes(16))
-        with pytest.raises(DeployError, match="no end after 1,000,000 instructions"):
-            session.infer()  # of 3,000,000
+    with RenodeDevice(TARGET, fake_elf, max_instructions=20_000_000) as device:
+        device.load_input(bytes([86] + [0] * 15))
+        with pytest.raises(DeviceFaultError, match="HardFault .*in layer nb_layer_001"):
+            device.infer()
+    with RenodeDevice(TARGET, fake_elf, max_instructions=20_000_000) as device:
+        device.load_input(bytes([88] + [0] * 15))
+        with pytest.raises(EmulatorTooLongError, match="no end after 20,000,000 instructions"):
+            device.infer()
+        os.killpg(device.pid, signal.SIGKILL)
+        with pytest.raises(EmulatorEndedError, match="has ended: exit status -9"):
+            device.link.command("name")
+    with RenodeDevice(TARGET, fake_elf, max_instructions=1_000_000) as device:
+        device.load_input(bytes(16))
+        with pytest.raises(EmulatorTooLongError, match="no end after 1,000,000 instructions"):
+            device.infer()  # of 3,000,000

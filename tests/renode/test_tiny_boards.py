@@ -8,7 +8,7 @@ import pytest
 from deploy.build.firmware import build_firmware
 from deploy.build.host_model import HostModel, build_host
 from deploy.codegen import compile_model
-from deploy.devices import RenodeSession
+from deploy.devices import RenodeDevice
 from deploy.targets import load_target
 from deploy.tflite.tflm import TflmModel, tflm_available
 
@@ -37,10 +37,10 @@ def test_it_runs_and_answers_like_every_other_build(
     assert expected.size == 1000
     if tflm_available() is None:
         assert TflmModel(MODEL.read_bytes()).invoke(image[None]).tobytes() == expected.tobytes()
-    with RenodeSession(target, tmp_path / "firmware.elf") as board:
-        board.link.load_input(image.tobytes())
-        counted = board.infer()["instructions"]
-        assert board.link.output() == expected.tobytes()
-        stack = board.link.memory().stack_used
+    with RenodeDevice(target, tmp_path / "firmware.elf") as board:
+        board.load_input(image.tobytes())
+        counted = board.infer().instructions
+        assert board.output() == expected.tobytes()
+        stack = board.memory().stack_used
     assert counted == count_in_qemu(machine, tmp_path / "machine.elf", image.tobytes())
     assert stack <= 2048 and sizes.ram_static + stack <= ram and sizes.flash_total <= flash

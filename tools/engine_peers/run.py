@@ -1,5 +1,6 @@
 """Builds and runs a peer's generated C in the emulator session that our own firmware gets."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from deploy.build.elf import Elf
-from deploy.core.errors import DeployError
-from deploy.devices import QemuSession
+from deploy.devices import QemuDevice, ask
 from deploy.targets import Target, load_target
 from deploy.tflite.tflm import TflmModel
 
@@ -38,29 +38,30 @@ def measure(elf: Path, data: bytes, target: Target, *, reserved: int = 0) -> dic
     sections = Elf(elf)
     interpreter = TflmModel(data)
     rng = np.random.default_rng(0)
-    counts, equal = [], True
-    with QemuSession(target, elf) as session:
-        size = sum(tensor["bytes"] for tensor in session.banner["inputs"])
-        shape = _input_shape(data)
-        for _ in range(INPUTS):
-            item = rng.integers(0, 256, size, dtype=np.uint8)
-            session.link.load_input(item.tobytes())
-            counts.append(session.infer(timeout=3600))
-            if "cycles_estimated" not in counts[-1]:
-                raise DeployError("peers are counted with the plugin only; see netbooster doctor")
-            expected = interpreter.invoke(item.view(np.int8).reshape(shape))
-            equal &= expected.tobytes() == session.link.output()
-        memory = session.link.memory()
+    shape = _input_shape(data)
+    items = [
+        rng.integers(0, 256, math.prod(shape), dtype=np.uint8).view(np.int8).reshape(shape)
+        for _ in range(INPUTS)
+    ]
+    answers = ask(
+        lambda: QemuDevice(target, elf, counter="plugin", timeout=3600.0),
+        [item.tobytes() for item in items],
+    )
+    equal = all(
+        interpreter.invoke(item).tobytes() == output.tobytes()
+        for item, output in zip(items, answers.outputs, strict=True)
+    )
+    memory = answers.memory
     static = sum(sections.size(name) for name in (".data", ".bss", ".nb_arena"))
     weights = sections.size(".weights")
     flash = sum(s.size for s in sections.sections if s.loaded and s.bits and s.name != ".stack")
     return {
-        "instructions": counts[0]["instructions"],
-        "cycles_estimated": counts[0]["cycles_estimated"],
+        "instructions": answers.instructions,
+        "cycles_estimated": answers.cycles_estimated,
         "ram": static + memory.stack_used + (memory.arena_bytes - reserved if reserved else 0),
         "code": flash - weights,
         "model_bytes": weights,
-        "exact": bool(equal),
+        "exact": equal,
     }
 
 

@@ -220,7 +220,7 @@ static void on_run(unsigned int vcpu, void *userdata) {
         executed += run->instructions;
         if (limit != 0 && executed > limit) {
             fprintf(stderr, "nb_count: more than %" PRIu64 " instructions\n", limit);
-            _Exit(3);
+            _Exit(3); /* deploy/devices/plugin.py: LIMIT_STATUS */
         }
     }
     previous = run;

@@ -12,8 +12,7 @@ from deploy.build.elf import Elf
 from deploy.build.firmware import BuildResult, build_firmware
 from deploy.codegen import Compilation, plan_model, write_model
 from deploy.core.errors import DeployError
-from deploy.devices import QemuSession
-from deploy.devices.qemu import PLUGIN
+from deploy.devices import Answers, QemuDevice, ask
 from deploy.evidence.bench.exact import equals_interpreter
 from deploy.evidence.bench.flash import FlashUse, measure_flash
 from deploy.evidence.bench.profile import function_rows, layer_rows, outside_share
@@ -64,33 +63,30 @@ def bench_model(data: bytes, name: str, target: Target, settings: Settings) -> d
     write_model(compilation, generated)
     built = build_firmware(generated, target, firmware, build_dir=settings.folder / "build")
     items = random_inputs(compilation, settings.inputs, settings.seed)
-    with QemuSession(target, firmware, functions=settings.functions) as session:
-        if session.counting != PLUGIN:
-            raise DeployError(
-                f"{session.emulator} cannot use the counting plugin; `netbooster doctor` says why"
-            )
-        outputs, counts = [], []
-        for item in items:
-            session.link.load_input(b"".join(array.tobytes() for array in item))
-            counts.append(session.infer(timeout=_SECONDS))
-            outputs.append(session.link.output())
-        memory = session.link.memory()
-        emulator = session.emulator
-    with QemuSession(target, firmware, interval=("nb_reset", "nb_harness_run")) as session:
-        start_up = session.boot_count()
-    if memory.arena_bytes != compilation.plan.arena_bytes:
+    answers = ask(
+        lambda: QemuDevice(
+            target, firmware, counter="plugin", functions=settings.functions, timeout=_SECONDS
+        ),
+        [b"".join(array.tobytes() for array in item) for item in items],
+    )
+    interval = ("nb_reset", "nb_harness_run")
+    with QemuDevice(target, firmware, counter="plugin", interval=interval) as device:
+        start_up = device.boot_count()
+    arena = answers.memory.arena_bytes
+    if arena != compilation.plan.arena_bytes:
         raise DeployError(
-            f"{firmware} reports an arena of {memory.arena_bytes:,} bytes, the plan has "
+            f"{firmware} reports an arena of {arena:,} bytes, the plan has "
             f"{compilation.plan.arena_bytes:,}: it is not of this compilation"
         )
     map_text = (settings.folder / "build" / "firmware.map").read_text()
     reason = tflm_available()
     exact = None
     if reason is None:
+        outputs = [output.tobytes() for output in answers.outputs]
         exact = equals_interpreter(data, compilation.original, items, outputs)
     return _record(
-        compilation, target, settings, built, counts, start_up, memory.stack_used, exact, reason,
-        measure_flash(Elf(firmware), map_text, compilation), emulator,
+        compilation, target, settings, built, answers, start_up.instructions, exact, reason,
+        measure_flash(Elf(firmware), map_text, compilation),
     )  # fmt: skip
 
 
@@ -114,22 +110,21 @@ def _record(
     target: Target,
     settings: Settings,
     built: BuildResult,
-    counts: list[dict[str, Any]],
-    start_up: dict[str, Any],
-    stack: int,
+    answers: Answers,
+    start_up: int | None,
     exact: bool | None,
     reason: str | None,
     flash: FlashUse,
-    emulator: str,
 ) -> dict[str, Any]:
-    plan, count = compilation.plan, counts[0]
+    plan, count = compilation.plan, answers.laps[0]
+    stack = answers.memory.stack_used
     scratch = _scratch_bytes(compilation)
     static = built.sizes.data + built.sizes.bss
-    instructions = [own["instructions"] for own in counts]
+    instructions = [lap.instructions for lap in answers.laps if lap.instructions is not None]
     macs = sum(layer.macs for layer in plan.layers)
     record: dict[str, Any] = {
         "instructions": instructions[0],
-        "cycles_estimated": count["cycles_estimated"],
+        "cycles_estimated": count.cycles_estimated,
         "ram": {
             "activations": plan.arena_bytes - scratch,
             "scratch": scratch,
@@ -154,7 +149,7 @@ def _record(
         "channels_removed": compilation.removed_channels,
         "instructions_range": [min(instructions), max(instructions)],
         "initialization": {
-            "instructions": start_up["instructions"],
+            "instructions": start_up,
             "ram": static,
             "what": "reset to the first command: stack painted, variables set, port started; "
             "the model has none of its own",
@@ -175,7 +170,7 @@ def _record(
         "seed": settings.seed,
         "compiler": built.compiler,
         "flags": built.flags,
-        "emulator": emulator,
+        "emulator": answers.emulator,
     }
     if reason is not None:
         record["not_compared"] = reason

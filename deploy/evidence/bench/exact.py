@@ -9,7 +9,14 @@ from deploy.tflite.tflm import TflmModel
 def equals_interpreter(
     data: bytes, graph: Graph, items: list[list[np.ndarray]], answers: list[bytes]
 ) -> bool:
-    """Whether every output byte is the interpreter's.
+    """Whether every output byte is the interpreter's; see :func:`differing_bytes`."""
+    return not any(differing_bytes(data, graph, items, answers))
+
+
+def differing_bytes(
+    data: bytes, graph: Graph, items: list[list[np.ndarray]], answers: list[bytes]
+) -> list[int]:
+    """How many output bytes of each inference are not the interpreter's.
 
     A model with a float32 border has int8 inputs and outputs in the firmware: the interpreter gets
     the real numbers that the codes stand for, and its real numbers must be those of our codes.
@@ -22,21 +29,25 @@ def equals_interpreter(
     """
     file = parse_graph(data, graph.name)
     interpreter = TflmModel(data)
+    found = []
     for arrays, answer in zip(items, answers, strict=True):
         given = [
             _as_declared(array, graph.tensors[own], file.tensors[theirs])
             for array, own, theirs in zip(arrays, graph.inputs, file.inputs, strict=True)
         ]
         interpreter.invoke_all(given)
-        start = 0
+        start = different = 0
         for position, (own, theirs) in enumerate(zip(graph.outputs, file.outputs, strict=True)):
             tensor = graph.tensors[own]
             raw = np.frombuffer(answer, np.dtype(tensor.dtype.numpy), tensor.elements, start)
             start += tensor.bytes
-            ours = _as_declared(raw, tensor, file.tensors[theirs])
-            if interpreter.output(position).tobytes() != ours.tobytes():
-                return False
-    return True
+            ours = np.frombuffer(
+                _as_declared(raw, tensor, file.tensors[theirs]).tobytes(), np.uint8
+            )
+            golden = np.frombuffer(interpreter.output(position).tobytes(), np.uint8)
+            different += int((ours != golden).sum()) if len(ours) == len(golden) else len(ours)
+        found.append(different)
+    return found
 
 
 def _as_declared(codes: np.ndarray, own: Tensor, declared: Tensor) -> np.ndarray:

@@ -7,9 +7,9 @@ a little (flatbuffer bytes, flash, instructions: other constants) is listed with
 
 from dataclasses import dataclass
 
+from deploy.evidence.measurement import Measurement
 from deploy.evidence.report import causes, numbers
 from deploy.evidence.report.collect import RunData
-from deploy.evidence.report.schema import Measurement
 
 TOLERANCE_PERCENT = 1.0
 

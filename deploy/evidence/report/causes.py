@@ -1,9 +1,9 @@
 """Why a quantity that may differ does differ, computed from what the run folder holds."""
 
+from deploy.evidence.measurement import Measurement
 from deploy.evidence.report import numbers
 from deploy.evidence.report.collect import ModelRun
 from deploy.evidence.report.flatbuffer_facts import FlatbufferFacts, read_facts
-from deploy.evidence.report.schema import Measurement
 
 NAMED_LAYERS = 3
 

@@ -9,7 +9,8 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from deploy.core.errors import DeployError
-from deploy.evidence.report.schema import Measurement, MetricPoint, ModelCard, Plan, Summary
+from deploy.evidence.measurement import Measurement, first_problem
+from deploy.evidence.report.schema import MetricPoint, ModelCard, Plan, Summary
 
 MODELS = ("vanilla", "boosted")
 
@@ -89,7 +90,7 @@ def rerun_command(stage: str, target: str, folder: str = "RUN") -> str:
     """The command that makes a missing or stale piece; RUN stands for the run folder."""
     if stage == "train":
         return f"netbooster train RECIPE --output {folder}"
-    suffix = f" --target {target}" if stage in ("build", "emulate", "report") else ""
+    suffix = f" --target {target}" if stage in ("build", "measure", "report") else ""
     return f"netbooster {stage} {folder}{suffix}"
 
 
@@ -141,35 +142,35 @@ def _read_model(folder: Path, target: str, missing: list[Missing]) -> ModelRun:
         rerun_command(stage, target) for stage in ("train", "quantize", "compile")
     )
     contract = rerun_command("contract", target)
-    emulate = rerun_command("emulate", target)
+    measure = rerun_command("measure", target)
 
     run.metrics = _read_metrics(metrics, train)
     run.summary = _read_json(folder / "summary.json", Summary, contract)
     run.card = _read_json(folder / "model.json", ModelCard, quantize)
     run.tflite = _read_bytes(folder / "model.tflite")
     run.plan = _read_json(folder / "generated" / "plan.json", Plan, build)
-    run.measurement = _read_json(measurement, Measurement, emulate)
+    run.measurement = _read_json(measurement, Measurement, measure)
     for part, what, command in (
         (run.metrics or None, "training log", train),
         (run.summary, "training summary", contract),
         (run.card, "int8 model", quantize),
         (run.tflite, "flatbuffer", quantize),
         (run.plan, "memory plan", build),
-        (run.measurement, "emulation", emulate),
+        (run.measurement, "measurement", measure),
     ):
         if part is None:
             missing.append(Missing(run.name, what, command))
     _check_hashes(run, folder, target)
     if run.measurement:
-        _check_measurement(run.measurement, measurement, target, emulate)
-    _read_tflm(run, folder, target, emulate)
+        _check_measurement(run.measurement, measurement, target, measure)
+    _read_tflm(run, folder, target, measure)
     return run
 
 
-def _read_tflm(run: ModelRun, folder: Path, target: str, emulate: str) -> None:
+def _read_tflm(run: ModelRun, folder: Path, target: str, measure: str) -> None:
     """The same for the other engine, which nobody has to have."""
     path = folder / f"measurement-{target}-tflm.json"
-    remedy = f"{emulate} --engine tflm --tflm-dir DIR"
+    remedy = f"{measure} --engine tflm --tflm-dir DIR"
     run.tflm = _read_json(path, Measurement, remedy)
     if run.tflm is None:
         return
@@ -198,7 +199,7 @@ def _read_json(path: Path, schema: type[_Schema], remedy: str) -> _Schema | None
     try:
         return schema.model_validate_json(data)
     except ValidationError as error:
-        raise DeployError(f"{path}: {_first_problem(error)}; `{remedy}` writes it again") from None
+        raise DeployError(f"{path}: {first_problem(error)}; `{remedy}` writes it again") from None
 
 
 def _read_metrics(path: Path, remedy: str) -> list[MetricPoint]:
@@ -211,7 +212,7 @@ def _read_metrics(path: Path, remedy: str) -> list[MetricPoint]:
             point = MetricPoint.model_validate_json(line)
         except ValidationError as error:
             raise DeployError(
-                f"{path}: line {number}: {_first_problem(error)}; `{remedy}` goes on from the "
+                f"{path}: line {number}: {first_problem(error)}; `{remedy}` goes on from the "
                 "last checkpoint"
             ) from None
         # A resumed training repeats the steps since its checkpoint: the later line counts. Lines
@@ -225,13 +226,6 @@ def _read_metrics(path: Path, remedy: str) -> list[MetricPoint]:
     return [points[key] for key in sorted(points)]
 
 
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    message = " ".join(str(problem["msg"]).split())
-    return f"{where}: {message}" if where else message
-
-
 def _check_hashes(run: ModelRun, folder: Path, target: str) -> None:
     """Refuse a folder whose files were made from different flatbuffers."""
     if run.tflite is None:
@@ -243,7 +237,7 @@ def _check_hashes(run: ModelRun, folder: Path, target: str) -> None:
         (
             run.measurement and run.measurement.hashes.get("tflite"),
             f"measurement-{target}.json",
-            "emulate",
+            "measure",
         ),
     )
     for value, file, stage in recorded:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from deploy.evidence.measurement import Measurement
 from deploy.evidence.report import numbers
 from deploy.evidence.report.budget_check import incomparable
 from deploy.evidence.report.collect import RunData
-from deploy.evidence.report.schema import Measurement
 
 
 @dataclass(frozen=True)

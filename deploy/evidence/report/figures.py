@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from deploy.evidence.measurement import Measurement
 from deploy.evidence.report import numbers
 from deploy.evidence.report.budget_check import BudgetCheck, incomparable
 from deploy.evidence.report.collect import ModelRun, RunData
-from deploy.evidence.report.schema import Measurement
 
 _Value = TypeVar("_Value")
 INT8_DROP_POINTS = 1.0

@@ -74,12 +74,12 @@ def write_report(
     if budget.broken:
         remedy = rerun_command("contract", target, str(run_dir))
         raise DeployError(
-            f"{path}: {budget.sentence} Export, compile and emulate both models from the same "
+            f"{path}: {budget.sentence} Export, compile and measure both models from the same "
             f"recipe again (start with `{remedy}`)"
         )
     if severe:
         raise DeployError(
-            f"{path}: {' '.join(severe)} Run `{rerun_command('emulate', target, str(run_dir))}` "
+            f"{path}: {' '.join(severe)} Run `{rerun_command('measure', target, str(run_dir))}` "
             "again; if it stays, this is a bug to report with model.tflite"
         )
     lines = [budget.sentence, *(alert.text for alert in found)]

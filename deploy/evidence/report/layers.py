@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from deploy.evidence.measurement import MeasuredLayer
 from deploy.evidence.report import numbers
 from deploy.evidence.report.budget_check import incomparable
 from deploy.evidence.report.charts import ColumnChart, column_chart
 from deploy.evidence.report.collect import RunData
-from deploy.evidence.report.schema import MeasuredLayer
 
 OPERATOR_STYLES = {
     "CONV_2D": "op-a",

@@ -1,4 +1,5 @@
-"""The JSON files of a run folder, as far as the report reads them.
+"""The JSON files of a run folder, as far as the report reads them; a measurement has its own
+module, :mod:`deploy.evidence.measurement`.
 
 Every model ignores keys that it does not know, so that the writers may add some.
 """
@@ -78,98 +79,6 @@ class Plan(BaseModel):
     arena_bytes: NonNegativeInt
     arena_peak_layer: NonNegativeInt | None = None
     layers: list[PlanLayer]
-
-
-class MeasuredLayer(BaseModel):
-    """One layer as the emulator counted it."""
-
-    name: str
-    op: str
-    kernel: str
-    instructions: NonNegativeInt
-    cycles_estimated: NonNegativeInt | None = None
-    macs: NonNegativeInt
-
-
-class Toolchain(BaseModel):
-    """What built and ran the firmware."""
-
-    compiler: str
-    flags: str
-    emulator: str | None = None
-
-
-class Ram(BaseModel):
-    """Bytes of RAM; ``stack`` is the painted stack's high-water mark."""
-
-    arena: NonNegativeInt
-    stack: NonNegativeInt
-    total: NonNegativeInt
-
-    @property
-    def other(self) -> int:
-        """Static data beside the arena: state of the harness, UART buffers, C library."""
-        return self.total - self.arena - self.stack
-
-
-class Flash(BaseModel):
-    """Bytes of flash."""
-
-    code: NonNegativeInt
-    tables: NonNegativeInt
-    weights: NonNegativeInt
-    total: NonNegativeInt
-
-    @property
-    def other(self) -> int:
-        """What is neither code, requantization tables nor weights: constants, initial data."""
-        return self.total - self.code - self.tables - self.weights
-
-
-class TargetMemory(BaseModel):
-    """What the target has, in bytes."""
-
-    flash: NonNegativeInt
-    ram: NonNegativeInt
-
-
-class MeasuredImage(BaseModel):
-    """One test image and the class that the board answered; classes by index or by name."""
-
-    index: int
-    label: int | str
-    prediction: int | str
-
-
-class Exact(BaseModel):
-    """Byte comparison of all outputs; None = not compared, ``reason`` says why."""
-
-    host: bool | None
-    tflm: bool | None
-    reason: str | None = None
-
-
-class Measurement(BaseModel):
-    """``measurement-<target>.json``: one firmware, run on one target."""
-
-    target: str
-    engine: str = "nb"
-    toolchain: Toolchain
-    counting: str
-    instructions: NonNegativeInt | None = None
-    instructions_range: tuple[NonNegativeInt, NonNegativeInt] | None = None
-    cycles_estimated: NonNegativeInt | None = None
-    cycles_measured: NonNegativeInt | None = None
-    clock_hz: int = Field(gt=0)
-    latency_estimated_ms: FiniteFloat | None = None
-    layers: list[MeasuredLayer]
-    ram: Ram
-    flash: Flash
-    memory: TargetMemory | None = None
-    tflite_bytes: NonNegativeInt
-    images: list[MeasuredImage]
-    exact: Exact
-    hashes: dict[str, str | None] = {}
 
 
 class MetricPoint(BaseModel):

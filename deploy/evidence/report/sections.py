@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deploy.core.errors import DeployError
+from deploy.evidence.measurement import Measurement
 from deploy.evidence.report import numbers
 from deploy.evidence.report.charts import StackedBar, stacked_bars
 from deploy.evidence.report.collect import ModelRun, RunData
 from deploy.evidence.report.figures import accuracy_rows
 from deploy.evidence.report.images import data_uri
-from deploy.evidence.report.schema import Measurement, Plan
+from deploy.evidence.report.schema import Plan
 
 FLASH_PARTS = (("code", "part-a"), ("tables", "part-b"), ("weights", "part-c"), ("other", "part-d"))
 HASHED = {
@@ -278,7 +279,7 @@ def board_answers(
             if _class_name(model, measured.label) != _class_name(model, label):
                 raise DeployError(
                     f"{model.name}/measurement-{run.target}.json: test image {index} has label "
-                    f"{measured.label}, the data set says {label}; emulate again"
+                    f"{measured.label}, the data set says {label}; measure again"
                 )
             right = measured.prediction == measured.label
             answers.append((model.name, _class_name(model, measured.prediction), right))
@@ -306,7 +307,7 @@ def hash_rows(run: RunData) -> list[tuple[str, list[str]]]:
     return [(HASHED.get(name, name), [table.get(name, "–") for table in tables]) for name in names]
 
 
-def _class_name(model: ModelRun, value: int | str) -> str:
+def _class_name(model: ModelRun, value: int | str | None) -> str:
     labels = model.card.labels if model.card else []
     if isinstance(value, int) and 0 <= value < len(labels):
         return labels[value]

@@ -2,22 +2,23 @@
 
 import json
 import shutil
+from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tflm_stand_in import ARENA, build_library, has_cpp, write_headers
 
 from deploy.build.engine_tflm import build_tflm, find_library
 from deploy.build.host_model import build_host
 from deploy.cli import main
-from deploy.cli.emulate_command import stage as emulate_stage
-from deploy.cli.measure_command import measure_run
 from deploy.codegen import compile_model
 from deploy.core.errors import DeployError
-from deploy.run.context import ModelPaths
-from deploy.run.engine import Engine, prepare_engine
+from deploy.evidence.measurement import Measurement
+from deploy.run import building, measuring
+from deploy.run.folder import Run
 from deploy.targets import load_target
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,54 +88,53 @@ class _Images:
 
 
 @pytest.fixture
-def context(tmp_path: Path) -> SimpleNamespace:
-    """A run of one model, compiled and built for this machine, as far as the commands use it."""
-    paths = ModelPaths(tmp_path / "run" / "boosted", "tflm")
-    paths.folder.mkdir(parents=True)
-    paths.tflite.write_bytes(PEER.read_bytes())
-    compile_model(PEER.read_bytes(), paths.generated, name="boosted")
-    build_host(paths.generated, paths.host_library)
-    return SimpleNamespace(
-        target=BOARD, models=[paths], dataset=_Images(), need=lambda path, stage: path,
-        engine="nb", force=False, recipe=SimpleNamespace(emulate=SimpleNamespace(images=2)),
-    )  # fmt: skip
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run of one model, compiled and built for this machine."""
+    recipe = SimpleNamespace(emulate=SimpleNamespace(images=2))
+    run = Run(tmp_path / "run" / "boosted", recipe, tmp_path / "recipe.toml")
+    run.__dict__["dataset"] = _Images()
+    run.folder.mkdir(parents=True)
+    run.tflite.write_bytes(PEER.read_bytes())
+    run.model_json.write_text('{"accuracy": {}}')
+    compile_model(PEER.read_bytes(), run.generated, name="boosted")
+    build_host(run.generated, run.host_library)
+    for module in (building, measuring):
+        monkeypatch.setattr(module, "runs_in", lambda folder: [run])
+    return run
 
 
 @needs_cpp
 @pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="QEMU is not installed")
-def test_a_run_is_built_emulated_and_measured(tree: Path, context, capsys) -> None:
-    (paths,) = context.models
-    build_library(tree, paths.generated)
-    prepare_engine(context, Engine("tflm", tree))
-    assert context.engine == "tflm"
-    name = BOARD.name
-    build = json.loads(paths.build_json(name).read_text())
-    assert paths.firmware(name).name == "firmware-mps2-an386-tflm.elf"
+def test_a_run_is_built_and_measured(tree: Path, made: Run) -> None:
+    build_library(tree, made.generated)
+    console = Console(file=StringIO(), width=1000)
+    name, options = BOARD.name, {"engine": "tflm", "tflm_dir": tree, "console": console}
+    assert building.build(made.folder, target=name, **options).engine == "tflm"
+    build = json.loads(made.build_json(name, "tflm").read_text())
+    assert made.firmware(name, "tflm").name == "firmware-mps2-an386-tflm.elf"
     # As much arena as the interpreter said, beside the one of the model that it stands for.
-    plan = json.loads((paths.generated / "plan.json").read_text())
+    plan = json.loads((made.generated / "plan.json").read_text())
     assert 0 <= build["sizes"]["arena"] - ((ARENA + 15) & ~15) - plan["arena_bytes"] < 64
-    emulate_stage(context)
-    record = json.loads(paths.measurement(name).read_text())
-    assert record["engine"] == "tflm" and record["exact"]["host"] is True
-    assert record["instructions"] > 1_000_000 and record["layers"] == []
-    assert record["hashes"]["library"] == build["library_sha256"]
-    assert "engine tflm" in capsys.readouterr().out
-    prepare_engine(context, Engine("tflm", tree))
-    assert "up to date" in capsys.readouterr().out
-    measured = measure_run(context, paths, port=None, emulator="qemu", images=3, runs=1)
-    assert measured["exact"]["host"] is True and len(measured["images"]) == 3
-    assert measured["instructions_range"] == [measured["instructions"]] * 2
+    record = measuring.measure(made.folder, target=name, **options)
+    assert record == Measurement.load(made.measurement(name, "tflm"))
+    assert record.engine == "tflm" and record.exact.host is True
+    assert record.instructions > 1_000_000 and record.layers == []
+    assert record.hashes["library"] == build["library_sha256"]
+    said = console.file.getvalue()
+    assert "engine tflm" in said and "up to date" in said
+    measured = measuring.measure(made.folder, 3, on="qemu", target=name, engine="tflm")
+    assert measured.exact.host is True and len(measured.images) == 3
+    assert measured.instructions_range == (measured.instructions,) * 2
 
 
 @needs_cpp
 @pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="QEMU is not installed")
-def test_other_answers_than_ours_are_told_and_kept(tree: Path, context, capsys) -> None:
-    (paths,) = context.models
+def test_other_answers_than_ours_are_told_and_kept(tree: Path, made: Run) -> None:
     build_library(tree)
-    prepare_engine(context, Engine("tflm", tree))
-    emulate_stage(context)
-    record = json.loads(paths.measurement(BOARD.name).read_text())
-    assert record["exact"]["host"] is False
-    different = int(record["exact"]["reason"].split()[0])
+    console = Console(file=StringIO(), width=1000)
+    measuring.measure(made.folder, target=BOARD.name, engine="tflm", tflm_dir=tree, console=console)
+    record = Measurement.load(made.measurement(BOARD.name, "tflm"))
+    assert record.exact.host is False
+    different = int(record.exact.reason.split()[0])
     assert 0 < different <= 20  # two images, ten classes
-    assert f"{different} of 20 bytes are not the host build's" in capsys.readouterr().out
+    assert f"{different} of 20 bytes are not the host build's" in console.file.getvalue()

@@ -2,17 +2,18 @@
 
 import shutil
 import struct
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from deploy.build.elf import Elf
 from deploy.build.firmware import build_firmware
 from deploy.build.layer_table import read_layer_table
 from deploy.codegen import plan_model, write_model
-from deploy.core.errors import DeployError
-from deploy.devices.qemu import QemuSession
+from deploy.devices import DeviceFaultError, QemuDevice
 from deploy.targets import load_target
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,29 +37,28 @@ def built(tmp_path_factory):
 def test_every_layer_is_counted_and_the_sum_is_the_total(built):
     plan, elf = built
     image = np.random.default_rng(1).integers(-128, 128, plan.input.shape, dtype=np.int8)
-    with QemuSession(TARGET, elf, functions=True) as session:
-        session.link.load_input(image.tobytes())
-        count = session.infer()
-    assert [layer["symbol"] for layer in count["layers"]] == [la.symbol for la in plan.layers]
-    for planned, layer in zip(plan.layers, count["layers"], strict=True):
+    with QemuDevice(TARGET, elf, functions=True) as device:
+        device.load_input(image.tobytes())
+        count = device.infer()
+    assert [layer.symbol for layer in count.layers] == [la.symbol for la in plan.layers]
+    for planned, layer in zip(plan.layers, count.layers, strict=True):
         rows = planned.output_shape[1] if planned.stream >= 0 else 1
-        assert layer["calls"] == -(-rows // planned.batch) if planned.stream >= 0 else 1
-        assert layer["instructions"] > planned.macs // 2  # a SMLAD does two
-    own = sum(layer["instructions"] for layer in count["layers"])
-    assert own + count["outside"]["instructions"] == count["instructions"]
-    assert sum(f["instructions"] for f in count["functions"]) == count["instructions"]
-    assert own > 0.98 * count["instructions"]
+        assert layer.calls == -(-rows // planned.batch) if planned.stream >= 0 else 1
+        assert layer.instructions > planned.macs // 2  # a SMLAD does two
+    own = sum(layer.instructions for layer in count.layers)
+    assert own + count.outside.instructions == count.instructions
+    assert sum(function.instructions for function in count.functions) == count.instructions
+    assert own > 0.98 * count.instructions
 
 
 def _with_bad_pointer(elf: Path, layer: int, out: Path) -> None:
     """The firmware with a layer's input pointing nowhere."""
     data = bytearray(elf.read_bytes())
-    entry = Elf(elf).symbols["nb_layers"].address + 24 * layer
-    table = struct.unpack_from("<IHH", data, 28)[0], *struct.unpack_from("<HH", data, 42)
-    for i in range(table[2]):
-        kind, offset, address, _, size = struct.unpack_from("<5I", data, table[0] + i * table[1])
-        if kind == 1 and address <= entry < address + size:
-            struct.pack_into("<I", data, offset + entry - address + 8, 0xF0000000)
+    entry = Elf(elf).address("nb_layers") + 24 * layer
+    for segment in ELFFile(BytesIO(data)).iter_segments("PT_LOAD"):
+        place = entry - segment["p_vaddr"]
+        if 0 <= place < segment["p_filesz"]:
+            struct.pack_into("<I", data, segment["p_offset"] + place + 8, 0xF0000000)
             out.write_bytes(data)
             return
     raise AssertionError(hex(entry))
@@ -68,10 +68,11 @@ def _with_bad_pointer(elf: Path, layer: int, out: Path) -> None:
 def test_a_fault_in_a_kernel_names_the_layer(built, tmp_path, number):
     plan, elf = built
     _with_bad_pointer(elf, number, tmp_path / "fw.elf")
-    with QemuSession(TARGET, tmp_path / "fw.elf") as session:
-        session.link.load_input(bytes(plan.input.bytes))
-        with pytest.raises(DeployError, match="HardFault") as error:
-            session.infer()
+    with QemuDevice(TARGET, tmp_path / "fw.elf") as device:
+        device.load_input(bytes(plan.input.bytes))
+        with pytest.raises(DeviceFaultError, match="HardFault") as error:
+            device.infer()
+    assert error.value.layer == plan.layers[number].symbol
     assert f"in layer {plan.layers[number].symbol}" in str(error.value)
 
 

@@ -73,7 +73,7 @@ def measured(name: str, mode: str, folder: Path) -> Cost:
     result = run_images(target, place / "fw.elf", image)
     map_text = (place / "build" / "firmware.map").read_text()
     flash = measure_flash(Elf(place / "fw.elf"), map_text, compilation)
-    ram = built.sizes.ram_static + result.stack_high_water
+    ram = built.sizes.ram_static + result.memory.stack_used
     return Cost(result.instructions, ram, flash.beyond, flash.engine)
 
 

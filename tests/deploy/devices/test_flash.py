@@ -12,6 +12,7 @@ from deploy.build.firmware import build_firmware
 from deploy.build.firmware_image import FirmwareImage, read_image
 from deploy.cli import main
 from deploy.core.errors import DeployError
+from deploy.devices.errors import GarbledAnswerError, WrongDeviceError
 from deploy.devices.flash import flash, plan_flash, verify_flash
 from deploy.targets import load_target
 from netbooster.experiment.recipe import RECIPE_FOLDER
@@ -204,11 +205,12 @@ class _Board:
 
     name = "port"
 
-    def __init__(self, target: str, image: FirmwareImage) -> None:
+    def __init__(self, target: str, image: FirmwareImage, firmware: str | None = None) -> None:
         crc = f"{zlib.crc32(image.data):08x}"
+        told = firmware or f'{{"bytes":{len(image.data)},"crc32":"{crc}"}}'
         self._answers = {
             b"banner%": f'{{"netbooster":1,"target":"{target}"}}',
-            b"firmware%": f'm-firmware-{{"bytes":{len(image.data)},"crc32":"{crc}"}}',
+            b"firmware%": f"m-firmware-{told}",
         }
         self._pending = b""
 
@@ -238,7 +240,12 @@ def test_verification_compares_the_boards_own_checksum(elves, monkeypatch):
     }
     monkeypatch.setattr(deploy.devices.flash, "SerialPort", lambda port, baud: boards[port])
     assert verify_flash(elf, target, "good") == image.crc32
-    with pytest.raises(DeployError, match="runs nucleo-f746zg, not nucleo-f446re"):
+    with pytest.raises(WrongDeviceError, match="runs nucleo-f746zg, not nucleo-f446re"):
         verify_flash(elf, target, "other board")
-    with pytest.raises(DeployError, match="the board's flash holds another program"):
+    with pytest.raises(WrongDeviceError, match="the board's flash holds another program"):
         verify_flash(elf, target, "old")
+    for said in ('{"bytes":', "[1,2]", '{"bytes":"many","crc32":"0"}', "{}"):
+        boards["garbled"] = _Board(target.name, image, firmware=said)
+        with pytest.raises(GarbledAnswerError, match="port: garbled answer to firmware: ") as error:
+            verify_flash(elf, target, "garbled")
+        assert str(error.value).endswith(said)

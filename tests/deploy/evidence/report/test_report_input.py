@@ -23,8 +23,8 @@ def test_vanilla_alone_is_reported_and_the_verdict_stays_open(run: Any) -> None:
         "models."
     )
     assert (
-        f"Missing: the emulation of boosted. netbooster emulate RUN --target {run.target} makes it."
-        in text
+        "Missing: the measurement of boosted. "
+        f"netbooster measure RUN --target {run.target} makes it." in text
     )
     assert "vanilla, int8" in text and "boosted, int8" not in text
 

@@ -11,17 +11,27 @@ import time
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from deploy.core.errors import DeployError
+from pydantic import ValidationError
+
+from deploy.devices.banner import Banner
+from deploy.devices.errors import (
+    DeviceError,
+    DeviceFaultError,
+    GarbledAnswerError,
+    NoAnswerError,
+    RefusedError,
+)
 
 _CHUNK = 1024  # bytes of input a `db` command carries
 _READY = "m-ready"
+_SHOWN = 80  # characters of a line in a message
 
 
 class ByteStream(Protocol):
     """Where bytes come from and go to.
 
     ``read`` returns what has arrived, waiting at most ``timeout`` seconds for the first byte
-    (``b""`` then); both raise DeployError where the other side is gone.
+    (``b""`` then); both raise DeviceError where the other side is gone.
     """
 
     name: str
@@ -48,20 +58,20 @@ class Inference:
 
 
 @dataclass(frozen=True)
+class Program:
+    """What a device has in flash: bytes, and their CRC-32 in hex."""
+
+    bytes: int
+    crc32: str
+
+
+@dataclass(frozen=True)
 class Memory:
     """Bytes: the model's arena, the stack's reservation and the most ever used of it."""
 
     arena_bytes: int
     stack_bytes: int
     stack_used: int
-
-
-class DeviceFaultError(DeployError):
-    """The device reported a HardFault and halted; ``registers`` are what it sent."""
-
-    def __init__(self, message: str, registers: dict[str, Any]) -> None:
-        super().__init__(message)
-        self.registers = registers
 
 
 class DeviceLink:
@@ -77,50 +87,41 @@ class DeviceLink:
         self._timeout = timeout
         self._pending = b""
 
-    def wait_for_banner(self, timeout: float | None = None) -> dict[str, Any]:
-        """Read the boot banner: model, its hash, target, arena, inputs and outputs.
+    def wait_for_banner(self, timeout: float | None = None) -> Banner:
+        """Read the boot banner.
 
         Raises:
-            DeployError: none came in time, or the firmware is none of ours.
+            DeviceError: none came in time, or the firmware is none of ours.
         """
-        for line in self._read_answer(timeout):
-            if line.startswith("{"):
-                try:
-                    banner = json.loads(line)
-                except ValueError as error:
-                    raise DeployError(
-                        f"{self._stream.name}: garbled boot banner: {line}"
-                    ) from error
-                if isinstance(banner, dict) and "netbooster" in banner:
-                    return banner
-        raise DeployError(f"{self._stream.name}: the device runs no netbooster firmware")
+        return self._find_banner(self._read_answer(timeout))
 
-    def connect(self, timeout: float | None = None) -> dict[str, Any]:
+    def connect(self, timeout: float | None = None) -> Banner:
         """Reach a device that may be booting, waiting or in the middle of a command.
 
         Returns:
             Its boot banner.
 
         Raises:
-            DeployError: nothing answers, or what answers is no netbooster firmware.
+            DeviceError: nothing answers, or what answers is no netbooster firmware.
         """
         limit = self._timeout if timeout is None else timeout
         try:
             self._align(limit)
-        except DeployError as error:
-            if "no answer" not in str(error):
-                raise
-            raise DeployError(
+        except NoAnswerError as error:
+            raise NoAnswerError(
                 f"{error}; is the firmware flashed, and are port and target the right ones?"
             ) from error
-        for line in self.command("banner", timeout=limit):
-            try:
-                banner = json.loads(line) if line.startswith("{") else None
-            except ValueError as error:
-                raise DeployError(f"{self._stream.name}: garbled banner: {line[:80]}") from error
-            if isinstance(banner, dict) and "netbooster" in banner:
-                return banner
-        raise DeployError(f"{self._stream.name}: the device runs no netbooster firmware")
+        return self._find_banner(self.command("banner", timeout=limit))
+
+    def _find_banner(self, lines: list[str]) -> Banner:
+        for line in lines:
+            answer = self._object("banner", line) if line.startswith("{") else {}
+            if "netbooster" in answer:
+                try:
+                    return Banner.model_validate(answer)
+                except ValidationError as error:
+                    raise self._garbled("banner", line) from error
+        raise DeviceError(f"{self._stream.name}: the device runs no netbooster firmware")
 
     def synchronize(self) -> None:
         """End a command that was cut off, and forget what the device says to it."""
@@ -143,11 +144,9 @@ class DeviceLink:
                 ):
                     pass
                 return
-            except DeployError as error:
-                if "no answer" not in str(error):
-                    raise
+            except NoAnswerError as error:
                 if until == deadline:
-                    raise DeployError(
+                    raise NoAnswerError(
                         f"{self._stream.name}: no answer within {timeout:g} s"
                     ) from error
             patience *= 2
@@ -156,7 +155,8 @@ class DeviceLink:
         """Send one command (without ``%``) and return the answer's lines before ``m-ready``.
 
         Raises:
-            DeployError: the device answered with an error, too late or not at all.
+            RefusedError: the device answered with an error.
+            NoAnswerError: too late, or not at all.
             DeviceFaultError: it ran into a HardFault.
         """
         self._stream.write(text.encode("ascii") + b"%")
@@ -167,21 +167,22 @@ class DeviceLink:
         for line in lines:
             if line.startswith("e-["):
                 shown = text if len(text) <= 40 else text[:37] + "..."
-                raise DeployError(f"{self._stream.name}: {shown}: {line[3:].removesuffix(']')}")
+                raise RefusedError(f"{self._stream.name}: {shown}: {line[3:].removesuffix(']')}")
         return lines
 
     def load_input(self, data: bytes) -> None:
         """Send the input tensor's bytes.
 
         Raises:
-            DeployError: wrong size, or an answer out of order.
+            RefusedError: wrong size.
+            GarbledAnswerError: an answer out of order.
         """
         self.command(f"db load {len(data)}")
         lines: list[str] = []
         for start in range(0, len(data), _CHUNK):
             lines = self.command("db " + data[start : start + _CHUNK].hex())
         if "m-load-done" not in lines:
-            raise DeployError(f"{self._stream.name}: the device did not confirm the input")
+            raise self._garbled("db", *lines)
 
     def infer(self, count: int = 1, warm_up: int = 0, *, timeout: float | None = None) -> Inference:
         """Run ``warm_up`` untimed and ``count`` timed inferences on the loaded input."""
@@ -189,7 +190,7 @@ class DeviceLink:
         laps = [int(n) for line in lines for n in re.findall(r"^m-lap-us-(\d+)$", line)]
         ticks = [int(n) for line in lines for n in re.findall(r"^m-lap-ticks-(\d+)$", line)]
         if len(laps) != 2:
-            raise DeployError(f"{self._stream.name}: infer reported no time")
+            raise self._garbled("infer, which reported no time", *lines)
         return Inference(laps[1] - laps[0], ticks[0] if ticks else None, self._results(lines))
 
     def profile_layers(self, *, timeout: float | None = None) -> list[dict[str, Any]]:
@@ -197,10 +198,7 @@ class DeviceLink:
         plan.json, number of layers, ticks (or None)."""
         lines = self.command("profile layers", timeout=timeout)
         texts = [line.removeprefix("m-layer-") for line in lines if line.startswith("m-layer-")]
-        try:
-            return [json.loads(text) for text in texts]
-        except ValueError as error:
-            raise DeployError(f"{self._stream.name}: garbled answer to profile layers") from error
+        return [self._object("profile layers", text) for text in texts]
 
     def results(self) -> list[float]:
         """The outputs as real numbers, rounded to thousandths."""
@@ -208,20 +206,34 @@ class DeviceLink:
 
     def output(self) -> bytes:
         """The outputs' bytes."""
-        return bytes.fromhex(self._value("output", "m-output-"))
+        text = self._value("output", "m-output-")
+        try:
+            return bytes.fromhex(text)
+        except ValueError as error:
+            raise self._garbled("output", text) from error
 
     def memory(self) -> Memory:
         """Arena and stack."""
+        text = self._value("memory", "m-memory-")
         try:
-            return Memory(**json.loads(self._value("memory", "m-memory-")))
-        except (ValueError, TypeError) as error:
-            raise DeployError(f"{self._stream.name}: garbled answer to memory") from error
+            return Memory(**{key: int(n) for key, n in self._object("memory", text).items()})
+        except (TypeError, ValueError) as error:
+            raise self._garbled("memory", text) from error
+
+    def firmware(self) -> Program:
+        """What lies in the device's flash; a second for a megabyte."""
+        text = self._value("firmware", "m-firmware-")
+        answer = self._object("firmware", text)
+        try:
+            return Program(int(answer["bytes"]), str(answer["crc32"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._garbled("firmware", text) from error
 
     def self_test(self) -> None:
         """Check clock, memory and stack on the device; overwrites its input.
 
         Raises:
-            DeployError: names the check that failed.
+            RefusedError: names the check that failed.
         """
         self.command("selftest")
 
@@ -229,13 +241,29 @@ class DeviceLink:
         for line in self.command(command):
             if line.startswith(prefix):
                 return line[len(prefix) :]
-        raise DeployError(f"{self._stream.name}: no answer to {command}")
+        raise GarbledAnswerError(f"{self._stream.name}: no answer to {command}")
+
+    def _object(self, command: str, text: str) -> dict[str, Any]:
+        try:
+            answer = json.loads(text)
+        except ValueError as error:
+            raise self._garbled(command, text) from error
+        if not isinstance(answer, dict):
+            raise self._garbled(command, text)
+        return answer
+
+    def _garbled(self, command: str, *lines: str) -> GarbledAnswerError:
+        shown = " | ".join(lines)[:_SHOWN] or "nothing"
+        return GarbledAnswerError(f"{self._stream.name}: garbled answer to {command}: {shown}")
 
     def _results(self, lines: list[str]) -> list[float]:
         for line in lines:
             if match := re.fullmatch(r"m-results-\[(.*)\]", line):
-                return [float(number) for number in match[1].split(",")]
-        raise DeployError(f"{self._stream.name}: the device sent no results")
+                try:
+                    return [float(number) for number in match[1].split(",")]
+                except ValueError as error:
+                    raise self._garbled("results", line) from error
+        raise GarbledAnswerError(f"{self._stream.name}: the device sent no results")
 
     def _read_answer(self, timeout: float | None) -> list[str]:
         limit = self._timeout if timeout is None else timeout
@@ -252,8 +280,8 @@ class DeviceLink:
             left = deadline - time.monotonic()
             if left <= 0:
                 last = lines[-1] if lines else self._pending.decode("ascii", "replace")
-                said = f"; last it said: {last[:80]}" if last else ""
-                raise DeployError(f"{self._stream.name}: no answer within {limit:g} s{said}")
+                said = f"; last it said: {last[:_SHOWN]}" if last else ""
+                raise NoAnswerError(f"{self._stream.name}: no answer within {limit:g} s{said}")
             self._pending += self._stream.read(min(left, 1.0))
 
     def _fault(self, line: str) -> DeviceFaultError:
@@ -261,6 +289,7 @@ class DeviceLink:
             registers = json.loads(line.removeprefix("m-fault-"))
         except ValueError:
             registers = {}
+        registers = registers if isinstance(registers, dict) else {}
         what = "stack overflow" if registers.get("stack_overflow") else "HardFault"
         shown = " ".join(
             f"{name}={registers[name]}" for name in ("pc", "lr", "sp", "cfsr") if name in registers

@@ -24,7 +24,7 @@ def circles(package):
             return found
 
 
-KNOWN = ("deploy.devices.", "netbooster.giant.")  # rooms that still have circles within them
+KNOWN = ("netbooster.giant.",)  # rooms that still have circles within them
 
 
 @pytest.mark.parametrize("package", ["deploy", "netbooster"])

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from deploy.core.errors import DeployError  # noqa: E402
-from deploy.quantize import export  # noqa: E402
+from deploy.quantize import quantize_network  # noqa: E402
 from deploy.quantize.via_onnx import convert_onnx, torch_to_onnx  # noqa: E402
 from deploy.run.model_io import (  # noqa: E402
     calibration_images,
@@ -67,7 +67,7 @@ def compare(path: Path, recipe_file: Path, limit: int) -> dict[str, Any]:
     bounds = scale * (-128 - zero_point), scale * (127 - zero_point)
     # convert_onnx sets two pixels to the input's bounds; both roads shall see the same images.
     calibration[0].reshape(-1)[[0, -1]] = bounds
-    own = export(
+    own = quantize_network(
         trained.module, calibration, input_scale=scale, input_zero_point=zero_point
     ).flatbuffer
     with tempfile.TemporaryDirectory(prefix="nb_roads_") as folder:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from deploy.quantize.calibrate import activations, channel_maxima
 from deploy.quantize.ops.conv import Conv
 from netbooster.data import Dataset
@@ -51,7 +51,7 @@ def merged_layers(recipe: Recipe, dataset: Dataset) -> list[str]:
 
 def spreads(module: nn.Module, images: np.ndarray, layers: Sequence[str]) -> dict[str, Spread]:
     """Ranges of weights and outputs of some layers, on calibration ``images`` [N, C, H, W]."""
-    result = export(module, images)
+    result = quantize_network(module, images)
     maxima = channel_maxima(result.graph, images)
     squares: dict[Any, list[float]] = {}
     for tensor, _, values in activations(result.graph, images, 32):

@@ -39,7 +39,7 @@ from deploy.build.host_model import HostModel, build_host  # noqa: E402
 from deploy.codegen import compile_model  # noqa: E402
 from deploy.core.errors import DeployError  # noqa: E402
 from deploy.core.stamps import hash_file  # noqa: E402
-from deploy.quantize import ExportResult, export  # noqa: E402
+from deploy.quantize import QuantizedModel, quantize_network  # noqa: E402
 from deploy.run.model_io import (  # noqa: E402
     calibration_images,
     fine_tuned,
@@ -61,7 +61,7 @@ METHODS = ("post-training", "equalized", "quantization-aware")
 
 @dataclass(frozen=True)
 class Method:
-    """A way to quantize; ``calibration`` is one of ``deploy.quantize.METHODS``."""
+    """A way to quantize; ``calibration`` is one of ``CALIBRATION_METHODS``."""
 
     name: str
     calibration: str
@@ -107,7 +107,7 @@ def find_pair(folder: Path, names: tuple[str, str]) -> tuple[Network, Network]:
     return found[0], found[1]
 
 
-def quantize(network: Network, dataset: Dataset, method: Method, cache: Path) -> ExportResult:
+def quantize(network: Network, dataset: Dataset, method: Method, cache: Path) -> QuantizedModel:
     """The network as int8, as ``netbooster quantize`` makes it."""
     trained = load_model(network.path)
     samples = network.recipe.quantization.calibration_samples
@@ -118,7 +118,7 @@ def quantize(network: Network, dataset: Dataset, method: Method, cache: Path) ->
         module, activations = fine_tuned(
             path, trained.module, dataset, network.recipe, samples, "cpu"
         )
-    return export(
+    return quantize_network(
         module,
         calibration_images(dataset, samples),
         input_scale=scale,
@@ -257,7 +257,7 @@ def _yes(value: bool) -> str:
 def parse_method(text: str) -> Method:
     """``METHOD:CALIBRATION``."""
     name, _, calibration = text.partition(":")
-    from deploy.quantize import METHODS as CALIBRATIONS
+    from deploy.quantize import CALIBRATION_METHODS as CALIBRATIONS
 
     if name not in METHODS or calibration not in CALIBRATIONS:
         raise DeployError(

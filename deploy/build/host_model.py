@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from deploy.codegen.plan import Plan
+from deploy.codegen import Plan
 from deploy.core.errors import DeployError
 from deploy.core.places import kernel_includes, kernel_sources
 

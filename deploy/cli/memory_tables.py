@@ -63,14 +63,14 @@ def _layers(compilation: "Compilation") -> None:
 
 
 def _buffers(compilation: "Compilation") -> None:
-    from deploy.evidence.memory_map import pieces
+    from deploy.evidence.memory_map import map_entries
 
     table = new_table(
         f"arena of {compilation.plan.arena_bytes:,} bytes",
         *(">from", ">to", ">bytes", "kind", ">rows", ">layers"),
         wrap="content",
     )
-    for piece in pieces(compilation):
+    for piece in map_entries(compilation):
         rows = "-" if piece.rows is None else f"{piece.rows} of {piece.height}"
         table.add_row(
             f"{piece.offset:,}",

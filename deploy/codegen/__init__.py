@@ -1,10 +1,12 @@
 """Graph and schedule to C files."""
 
-from deploy.codegen.compiler import Compilation, compile_model, plan_model, write_model
-from deploy.codegen.plan import Plan, PlannedLayer, PlannedTensor
+from deploy.codegen.compiler import SCHEDULES, Compilation, compile_model, plan_model, write_model
+from deploy.codegen.plan import Extent, Plan, PlannedLayer, PlannedTensor
 
 __all__ = [
+    "SCHEDULES",
     "Compilation",
+    "Extent",
     "Plan",
     "PlannedLayer",
     "PlannedTensor",

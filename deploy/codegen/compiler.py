@@ -8,8 +8,7 @@ from deploy.codegen.int16_weights import widen_weights
 from deploy.codegen.plan import Plan, make_plan
 from deploy.core.errors import DeployError
 from deploy.schedule import INPUTS, SCHEDULES, Flow, Schedule, join_flow, plan_schedule
-from deploy.tflite import Graph, lower_graph, read_graph
-from deploy.tflite.layer import Layer
+from deploy.tflite import Graph, Layer, lower_graph, read_graph
 from deploy.tflite.passes import remove_dead, settle_constants
 from netbooster.common.files import write_atomic
 

@@ -12,7 +12,7 @@ from deploy.schedule import Flow, Piece, Schedule, scratch_bytes
 
 @dataclass(frozen=True)
 class Extent:
-    """A piece of the arena, in bytes."""
+    """Where something lies in the arena, in bytes."""
 
     offset: int
     bytes: int

@@ -17,10 +17,8 @@ import torch
 from deploy.build.host_model import HostModel
 from deploy.codegen import Plan
 from deploy.core.errors import DeployError
-from deploy.quantize import ExportResult
-from deploy.quantize.trace import run_float
-from deploy.tflite import parse_graph
-from deploy.tflite.tflm import TflmModel, tflm_available
+from deploy.quantize import QuantizedModel, run_float
+from deploy.tflite import TflmModel, parse_graph, tflm_available
 
 _BATCH = 8
 _LARGEST_DB = 200.0  # stands for "no difference", which has no logarithm
@@ -111,7 +109,7 @@ class _Sums:
 
 
 def verify(
-    result: ExportResult,
+    result: QuantizedModel,
     host: HostModel,
     plan: Plan,
     *,
@@ -172,7 +170,7 @@ def verify(
 
 
 def _compare_tensors(
-    result: ExportResult,
+    result: QuantizedModel,
     host: HostModel,
     plan: Plan,
     images: np.ndarray,
@@ -220,7 +218,7 @@ def _compare_tensors(
 
 
 def _errors(
-    result: ExportResult, sums: dict[str, _Sums], equal: dict[str, bool | None]
+    result: QuantizedModel, sums: dict[str, _Sums], equal: dict[str, bool | None]
 ) -> tuple[TensorError, ...]:
     sources = {op.output.name: [t.name for t in op.inputs] for op in result.graph.ops}
     errors = []

@@ -7,12 +7,12 @@ from dataclasses import replace
 from ai_edge_litert import schema_py_generated as schema
 
 from deploy.core.errors import DeployError
-from deploy.quantize import ExportResult
+from deploy.quantize.network import QuantizedModel
 from deploy.quantize.writer import pack
 from deploy.tflite import Operator, parse_graph
 
 
-def adopt(own: ExportResult, flatbuffer: bytes, name: str) -> ExportResult:
+def adopt(own: QuantizedModel, flatbuffer: bytes, name: str) -> QuantizedModel:
     """``flatbuffer`` in place of our own writer's, its tensors under the names of torch's layers.
 
     Both hold the same operators in the same order, or it cannot be told which tensor is which.

@@ -15,7 +15,7 @@ from deploy.core.errors import DeployError
 from deploy.quantize.graph import FloatGraph
 from deploy.quantize.tensors import ActivationRange, FloatTensor
 
-METHODS = ("min-max", "percentile", "entropy", "mse")
+CALIBRATION_METHODS = ("min-max", "percentile", "entropy", "mse")
 _BINS = 2048
 _LEVELS = 255  # steps of the int8 grid over a range
 _CANDIDATES = 100  # clippings that the MSE search tries on each side
@@ -65,9 +65,9 @@ def calibrate(
     Raises:
         DeployError: unknown method, or an activation is NaN or infinite (its layer is named).
     """
-    if method not in METHODS:
+    if method not in CALIBRATION_METHODS:
         raise DeployError(
-            f"unknown calibration method '{method}': choose one of {', '.join(METHODS)}"
+            f"unknown calibration method '{method}': choose one of {', '.join(CALIBRATION_METHODS)}"
         )
     full: dict[FloatTensor, ActivationRange] = {}
     for tensor, layer, values in activations(graph, images, batch_size):

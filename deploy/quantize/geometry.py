@@ -15,7 +15,7 @@ _MOST_ZEROS = 2  # rows or columns of zeros that a kernel may grow by in each di
 
 
 @dataclass(frozen=True)
-class Window:
+class PaddedWindow:
     """A sliding window along one axis, in pixels; ``before`` and ``after`` are zeros padded."""
 
     size: int
@@ -37,7 +37,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Fit:
+class PaddingFit:
     """A TFLite padding, and the zeros (before, after) that the kernel grows by on each axis."""
 
     padding: int
@@ -56,7 +56,7 @@ def same_padding(size: int, extent: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def fit_padding(height: Window, width: Window, *, growable: bool) -> Fit | None:
+def fit_padding(height: PaddedWindow, width: PaddedWindow, *, growable: bool) -> PaddingFit | None:
     """The padding under which TFLite computes the same windows, or None: a PAD is needed.
 
     Args:
@@ -67,14 +67,14 @@ def fit_padding(height: Window, width: Window, *, growable: bool) -> Fit | None:
     if all(
         w.before == 0 and w.outputs == (w.size - w.extent) // w.stride + 1 for w in (height, width)
     ):
-        return Fit(VALID)
+        return PaddingFit(VALID)
     rows, columns = _grow_to_same(height, growable), _grow_to_same(width, growable)
     if rows is None or columns is None:
         return None
-    return Fit(SAME, rows, columns)
+    return PaddingFit(SAME, rows, columns)
 
 
-def _grow_to_same(window: Window, growable: bool) -> tuple[int, int] | None:
+def _grow_to_same(window: PaddedWindow, growable: bool) -> tuple[int, int] | None:
     """Fewest zeros (before, after) by which the kernel must grow to be what SAME computes."""
     if window.outputs != -(-window.size // window.stride):
         return None

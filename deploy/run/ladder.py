@@ -15,7 +15,7 @@ from deploy.run.folder import Run
 from deploy.run.telling import Say
 
 if TYPE_CHECKING:
-    from deploy.quantize import ExportResult
+    from deploy.quantize import QuantizedModel
     from deploy.run.model_io import TrainedModel
 
 ROADS = ("writer", "onnx2tf")
@@ -50,7 +50,7 @@ class Attempt:
     """
 
     flatbuffer: bytes
-    result: "ExportResult | None"
+    result: "QuantizedModel | None"
     network: "TrainedModel"
     settings: Settings
     hashes: dict[str, str]
@@ -110,7 +110,7 @@ def _entry(settings: Settings) -> dict[str, Any]:
 
 def attempt(run: Run, settings: Settings, *, device: str = "cpu", say: Say) -> Attempt:
     """Quantize a run's network in one way; repeatable to the byte."""
-    from deploy.quantize import export
+    from deploy.quantize import quantize_network
     from deploy.run.model_io import calibration_images, fine_tuned, input_quantization, load_model
 
     trained = load_model(run.contracted)
@@ -155,7 +155,7 @@ def attempt(run: Run, settings: Settings, *, device: str = "cpu", say: Say) -> A
             settings.samples,
             device,
         )
-    result = export(
+    result = quantize_network(
         module,
         images,
         input_scale=scale,

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from netbooster.common.budget import measure_budget
 from netbooster.data import Dataset, Preprocess
 from netbooster.experiment.recipe import Recipe
@@ -107,7 +107,7 @@ def untrained_flatbuffer(
             layer.momentum = None
     with torch.no_grad():
         module.train()(torch.from_numpy(images))
-    return export(module.eval(), images).flatbuffer
+    return quantize_network(module.eval(), images).flatbuffer
 
 
 def input_quantization(preprocess: Preprocess) -> tuple[float, int]:

@@ -39,7 +39,7 @@ def quantize_file(
     Raises:
         DeployError: one line that names the file, the layer, the images or the option.
     """
-    from deploy.quantize.user_module import load_user_module, split_reference
+    from deploy.quantize import load_user_module, split_reference
 
     reference = split_reference(source)
     file = Path(source) if reference is None else reference[0]
@@ -66,9 +66,9 @@ def quantize_file(
     target = output or file.with_suffix(".tflite")
     warnings: tuple[str, ...] = ()
     if reference is not None and road == ROADS[0]:
-        from deploy.quantize import export
+        from deploy.quantize import quantize_network
 
-        result = export(
+        result = quantize_network(
             load_user_module(*reference, weights),
             pixels,
             input_scale=input_scale,
@@ -155,7 +155,7 @@ def _size(pixels: np.ndarray) -> str:
 
 
 def _as_onnx(module: "nn.Module", images: np.ndarray) -> bytes:
-    from deploy.quantize.calibrate import check_images
+    from deploy.quantize import check_images
     from deploy.quantize.via_onnx import torch_to_onnx
 
     check_images(images)

@@ -84,7 +84,7 @@ class Planning:
             DeployError: the RAM holds no more than the stack, or int16 weights are asked for where
                 they gain nothing.
         """
-        from deploy.schedule.memory import arena_limit
+        from deploy.schedule import arena_limit
 
         limit = arena_limit(target, self.ram)
         return {

@@ -68,7 +68,7 @@ def _verify(run: Run, limit: int | None, tensor_images: int, say: Say) -> "Verif
     remedy = f"run netbooster quantize {run.folder} again"
     data = run.tflite.read_bytes()
     if json.loads(run.model_json.read_text())["quantization"].get("via", "writer") != "writer":
-        from deploy.quantize.adopt import adopt
+        from deploy.quantize import adopt
 
         # Another converter's bytes are its own affair; its metadata names the network's hash.
         if made.hashes["checkpoint"].encode() not in data:

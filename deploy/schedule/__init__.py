@@ -2,18 +2,22 @@
 
 from deploy.schedule.flow import Flow, Piece
 from deploy.schedule.join import join_flow
-from deploy.schedule.occupancy import Ring, plane_rows, scratch_bytes
+from deploy.schedule.memory import arena_limit
+from deploy.schedule.occupancy import Buffer, Ring, plane_rows, scratch_bytes
 from deploy.schedule.planner import INPUTS, SCHEDULES, Schedule, plan_schedule
-from deploy.schedule.stream import Segment, restart_of_input, stream_layers
+from deploy.schedule.stream import PUSH, Segment, restart_of_input, stream_layers
 
 __all__ = [
     "INPUTS",
+    "PUSH",
     "SCHEDULES",
+    "Buffer",
     "Flow",
     "Piece",
     "Ring",
     "Schedule",
     "Segment",
+    "arena_limit",
     "join_flow",
     "plan_schedule",
     "plane_rows",

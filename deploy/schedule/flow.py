@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deploy.tflite.ir import Graph, Tensor
-from deploy.tflite.layer import Layer
+from deploy.tflite import Graph, Layer, Tensor
 
 
 @dataclass

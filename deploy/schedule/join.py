@@ -11,8 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from deploy.schedule.flow import Flow, Join
-from deploy.tflite.ir import Graph
-from deploy.tflite.layer import Layer
+from deploy.tflite import Graph, Layer
 from deploy.tflite.parameters import ConcatenationParams, Constant
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from deploy.backends import most_scratch
 from deploy.schedule.flow import Flow
 from deploy.schedule.stream import PUSH, Segment, Step, stream_steps
-from deploy.tflite.layer import Layer
+from deploy.tflite import Layer
 from deploy.tflite.parameters import DepthwiseConvParams, Ring
 
 ALIGNMENT = 4

@@ -8,6 +8,7 @@ from deploy.tflite.parameters import Constant, Requantization
 from deploy.tflite.passes.nested import merge_concatenations
 from deploy.tflite.passes.pads import fold_pads
 from deploy.tflite.reader import parse_graph, read_graph
+from deploy.tflite.tflm import TflmModel, tflm_available
 
 __all__ = [
     "Constant",
@@ -19,10 +20,12 @@ __all__ = [
     "Requantization",
     "RowWindow",
     "Tensor",
+    "TflmModel",
     "lower_graph",
     "parse_graph",
     "read_graph",
     "supported_operators",
+    "tflm_available",
 ]
 
 

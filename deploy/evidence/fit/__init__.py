@@ -16,8 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from deploy.codegen import Plan, PlannedLayer
-from deploy.codegen.plan import Extent
+from deploy.codegen import Extent, Plan, PlannedLayer
 from deploy.core.errors import DeployError
 from deploy.targets import Target
 

@@ -11,8 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.codegen import compile_model
-from deploy.codegen.compiler import SCHEDULES
+from deploy.codegen import SCHEDULES, compile_model
 from deploy.core.errors import DeployError
 from deploy.tflite import Graph, Operator, Tensor, parse_graph
 

@@ -10,8 +10,7 @@ from jinja2 import Template
 
 from deploy.codegen import Compilation
 from deploy.core.templates import template_set
-from deploy.schedule.occupancy import Buffer
-from deploy.schedule.stream import PUSH, Segment
+from deploy.schedule import PUSH, Buffer, Segment
 
 _LEFT, _TOP, _WIDTH, _HEIGHT = 84, 64, 1060, 520
 _MOST_POINTS = 800  # of one buffer's outline; what is finer than that cannot be seen
@@ -19,7 +18,7 @@ _KINDS = ("input", "output", "activation", "scratch", "state")
 
 
 @dataclass(frozen=True)
-class Piece:
+class MapEntry:
     """One buffer of the arena.
 
     Attributes:
@@ -41,7 +40,7 @@ class Piece:
     last: int
 
 
-def pieces(compilation: Compilation) -> list[Piece]:
+def map_entries(compilation: Compilation) -> list[MapEntry]:
     """Every buffer of the plan, by address, then by time."""
     flow, schedule = compilation.flow, compilation.schedule
     steps = schedule.timeline.steps
@@ -55,7 +54,7 @@ def pieces(compilation: Compilation) -> list[Piece]:
             ring = schedule.timeline.rings.get(buffer.places[0])
             rows, height = ring.rows if ring else place.height, place.height
         found.append(
-            Piece(
+            MapEntry(
                 kind, name, offset, buffer.bytes, rows, height,
                 min(layers, default=-1), max(layers, default=-1),
             )

@@ -91,7 +91,7 @@ class ColumnChart:
 
 
 @dataclass(frozen=True)
-class Segment:
+class BarPart:
     """One part of a stacked bar; ``percent`` of the widest bar."""
 
     name: str
@@ -106,7 +106,7 @@ class StackedBar:
     """A bar of parts."""
 
     name: str
-    segments: list[Segment]
+    parts: list[BarPart]
     total: int
 
 
@@ -223,7 +223,7 @@ def stacked_bars(bars: Sequence[tuple[str, Sequence[tuple[str, str, int]]]]) -> 
     drawn = []
     for (name, parts), total in zip(bars, totals, strict=True):
         segments = [
-            Segment(
+            BarPart(
                 part,
                 style,
                 value,

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
-from deploy.quantize.geometry import VALID, Fit, Window, fit_padding
+from deploy.quantize.geometry import VALID, PaddedWindow, PaddingFit, fit_padding
 from deploy.quantize.graph import FloatOp, FusedOp
 from deploy.quantize.lowering import Call, Lowering, constant, lowers, pair
 from deploy.quantize.ops.pad import Pad
@@ -49,14 +49,14 @@ class Conv(FusedOp):
         return "DEPTHWISE_CONV_2D" if self.depthwise else self.tflite_name
 
     @property
-    def windows(self) -> tuple[Window, Window]:
+    def windows(self) -> tuple[PaddedWindow, PaddedWindow]:
         """The window along height and width."""
         _, height, width, _ = self.inputs[0].shape
         top, bottom, left, right = self.pads
         kh, kw = self.weight.shape[2:]
         return (
-            Window(height, kh, self.stride[0], self.dilation[0], top, bottom),
-            Window(width, kw, self.stride[1], self.dilation[1], left, right),
+            PaddedWindow(height, kh, self.stride[0], self.dilation[0], top, bottom),
+            PaddedWindow(width, kw, self.stride[1], self.dilation[1], left, right),
         )
 
     def scale_output(self, scale: np.ndarray, shift: np.ndarray) -> None:
@@ -93,7 +93,7 @@ class Conv(FusedOp):
             )
         return [self]
 
-    def _fit(self) -> Fit | None:
+    def _fit(self) -> PaddingFit | None:
         return fit_padding(*self.windows, growable=True)
 
     def emit(

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize.geometry import VALID, Window, fit_padding
+from deploy.quantize.geometry import VALID, PaddedWindow, fit_padding
 from deploy.quantize.graph import FloatOp, FusedOp
 from deploy.quantize.lowering import Call, Lowering, lowers, pair
 from deploy.quantize.ops.activation import Clip
@@ -31,11 +31,11 @@ class Pool(FloatOp):
     padding: tuple[int, int] = field(default=(0, 0), kw_only=True)
 
     @property
-    def windows(self) -> tuple[Window, Window]:
+    def windows(self) -> tuple[PaddedWindow, PaddedWindow]:
         """The window along height and width."""
         _, height, width, _ = self.inputs[0].shape
         (kh, kw), (sh, sw), (ph, pw) = self.kernel, self.stride, self.padding
-        return Window(height, kh, sh, 1, ph, ph), Window(width, kw, sw, 1, pw, pw)
+        return PaddedWindow(height, kh, sh, 1, ph, ph), PaddedWindow(width, kw, sw, 1, pw, pw)
 
     def ties(self) -> list[tuple[FloatTensor, FloatTensor]]:
         """Pooling works on codes."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deploy.quantize.geometry import Fit, Window, fit_padding
+from deploy.quantize.geometry import PaddedWindow, PaddingFit, fit_padding
 
 if TYPE_CHECKING:
     import onnx
@@ -73,7 +73,7 @@ def _set(node: onnx.NodeProto, name: str, value: Any) -> None:
 
 def _windows(
     model: onnx.ModelProto, node: onnx.NodeProto, shape: list[int]
-) -> tuple[Window, Window] | None:
+) -> tuple[PaddedWindow, PaddedWindow] | None:
     """The windows of a padded two-dimensional Conv or MaxPool along height and width."""
     if node.op_type not in ("Conv", "MaxPool") or len(shape) != 4 or min(shape[2:]) < 1:
         return None
@@ -91,7 +91,7 @@ def _windows(
     strides = _attribute(node, "strides", [1, 1])
     dilations = _attribute(node, "dilations", [1, 1])
     height, width = (
-        Window(
+        PaddedWindow(
             shape[2 + axis],
             kernel[axis],
             strides[axis],
@@ -108,7 +108,7 @@ def _initializer(model: onnx.ModelProto, name: str) -> onnx.TensorProto | None:
     return next((own for own in model.graph.initializer if own.name == name), None)
 
 
-def _grow(model: onnx.ModelProto, node: onnx.NodeProto, fit: Fit) -> None:
+def _grow(model: onnx.ModelProto, node: onnx.NodeProto, fit: PaddingFit) -> None:
     """Zeros around the kernel, in a copy of its own: several layers may share weights."""
     import onnx
 

@@ -33,7 +33,7 @@ class StridedSlice:
 
 
 @dataclass(frozen=True)
-class Range:
+class AxisSlice:
     """The indices ``start``, ``start + step``, ... along one axis, ``count`` of them."""
 
     start: int
@@ -63,7 +63,7 @@ def _bounds(graph: Graph, op: Operator, position: int, what: str) -> np.ndarray:
     return data.astype(np.int64)
 
 
-def ranges(graph: Graph, op: Operator) -> list[Range]:
+def ranges(graph: Graph, op: Operator) -> list[AxisSlice]:
     """What is taken along each axis of the input."""
     a: StridedSlice = op.attributes
     begins, ends = _bounds(graph, op, 1, "begin"), _bounds(graph, op, 2, "end")
@@ -91,7 +91,7 @@ def ranges(graph: Graph, op: Operator) -> list[Range]:
         count = -((start - stop) // step) if step > 0 else -((stop - start) // -step)
         if count < 1 or not 0 <= start < size:
             raise graph.error(op, f"nothing is left of axis {axis} (size {size})", 0)
-        found.append(Range(start, step, count))
+        found.append(AxisSlice(start, step, count))
     return found
 
 

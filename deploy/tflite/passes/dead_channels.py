@@ -21,7 +21,7 @@ from deploy.tflite.ir import DType, Graph, Operator, Tensor
 from deploy.tflite.numerics import INT32_MAX, require_constant
 from deploy.tflite.ops.bias import read_bias
 from deploy.tflite.passes.ranges import (
-    Range,
+    ChannelRange,
     channel_ranges,
     is_image,
     joins_channels,
@@ -113,7 +113,7 @@ class _Round:
                 found[index] = gone
         return found
 
-    def _nodes(self, index: int, own: Range) -> np.ndarray:
+    def _nodes(self, index: int, own: ChannelRange) -> np.ndarray:
         return np.arange(self.base[index], self.base[index] + own.channels)
 
     def _root(self, node: int) -> int:
@@ -228,7 +228,7 @@ def _by_channel(graph: Graph, op: Operator, channels: int) -> np.ndarray:
     return weights.reshape(len(weights), -1, channels)
 
 
-def _bias_fits(graph: Graph, op: Operator, own: Range, known: np.ndarray) -> bool:
+def _bias_fits(graph: Graph, op: Operator, own: ChannelRange, known: np.ndarray) -> bool:
     """Whether the bias stays an int32 whichever of the channels in ``known`` are folded in."""
     source = graph.input(op, 0)
     assert source.quantization is not None
@@ -238,7 +238,7 @@ def _bias_fits(graph: Graph, op: Operator, own: Range, known: np.ndarray) -> boo
     return bool(most.max() <= INT32_MAX)
 
 
-def _folded(graph: Graph, op: Operator, own: Range, known: np.ndarray) -> np.ndarray:
+def _folded(graph: Graph, op: Operator, own: ChannelRange, known: np.ndarray) -> np.ndarray:
     """The bias with what the channels in ``known`` add to it, int64 [outputs]."""
     source = graph.input(op, 0)
     assert source.quantization is not None
@@ -309,7 +309,7 @@ def _with_constants(op: Operator, constants: Iterable[int]) -> Operator:
 def _rewrite_product(
     graph: Graph,
     op: Operator,
-    ranges: dict[int, Range],
+    ranges: dict[int, ChannelRange],
     kept: dict[int, np.ndarray],
     writer: _Writer,
 ) -> Operator:

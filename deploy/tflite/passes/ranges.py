@@ -27,7 +27,7 @@ from deploy.tflite.parameters import MeanParams
 
 
 @dataclass(frozen=True)
-class Range:
+class ChannelRange:
     """Bounds of every channel, int64 [channels]; element e of the tensor is of channel e modulo
     ``channels``, which is the last dimension but behind a RESHAPE, that keeps its input's."""
 
@@ -45,7 +45,7 @@ class Range:
         return np.asarray(self.low == self.high)
 
 
-def everything(tensor: Tensor) -> Range:
+def everything(tensor: Tensor) -> ChannelRange:
     """What the element type allows."""
     channels = tensor.shape[-1] if tensor.shape else 1
     if tensor.dtype in (DType.INT8, DType.UINT8, DType.INT16):
@@ -53,10 +53,10 @@ def everything(tensor: Tensor) -> Range:
         low, high = int(info.min), int(info.max)
     else:
         low, high = INT32_MIN, INT32_MAX
-    return Range(np.full(channels, low, np.int64), np.full(channels, high, np.int64))
+    return ChannelRange(np.full(channels, low, np.int64), np.full(channels, high, np.int64))
 
 
-def channel_ranges(graph: Graph) -> dict[int, Range]:
+def channel_ranges(graph: Graph) -> dict[int, ChannelRange]:
     """The range of every activation by its tensor's index."""
     found = {index: everything(graph.tensors[index]) for index in graph.inputs}
     for op in graph.operators:
@@ -70,7 +70,7 @@ def channel_ranges(graph: Graph) -> dict[int, Range]:
     return found
 
 
-def is_image(tensor: Tensor, own: Range) -> bool:
+def is_image(tensor: Tensor, own: ChannelRange) -> bool:
     """Whether the tensor is an int8 image whose last dimension are the range's channels."""
     return tensor.dtype is DType.INT8 and len(tensor.shape) == 4 and tensor.shape[3] == own.channels
 
@@ -118,7 +118,7 @@ def _quantization(tensor: Tensor) -> Quantization:
 
 
 def _products(
-    rows: np.ndarray, source: Range, columns: np.ndarray, zero_point: int, padded: bool
+    rows: np.ndarray, source: ChannelRange, columns: np.ndarray, zero_point: int, padded: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of the sums of ``rows`` [outputs, taps] times (input - zero point), where tap i reads
     channel ``columns[..., i]``."""
@@ -135,7 +135,7 @@ def _outputs(
     op: Operator,
     sums: tuple[np.ndarray, np.ndarray],
     multipliers: list[tuple[int, int]],
-) -> Range:
+) -> ChannelRange:
     target = graph.output(op)
     bias = read_bias(graph, op, len(multipliers))
     clamp = activation_range(op.attributes.activation, _quantization(target))
@@ -146,10 +146,10 @@ def _outputs(
         )
     ]  # fmt: skip
     low, high = np.array(bounds, np.int64).T
-    return Range(low, high)
+    return ChannelRange(low, high)
 
 
-def _conv_2d(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _conv_2d(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     source, weights = graph.input(op, 0), graph.input(op, 1)
     channels, _, _, depth = weights.shape
     own = ranges[source.index]
@@ -161,7 +161,7 @@ def _conv_2d(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | No
     return _outputs(graph, op, sums, convolution_multipliers(graph, op, weights, channels, 0))
 
 
-def _depthwise(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _depthwise(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     source, weights = graph.input(op, 0), graph.input(op, 1)
     channels = weights.shape[3]
     own = ranges[source.index]
@@ -174,7 +174,9 @@ def _depthwise(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | 
     return _outputs(graph, op, sums, convolution_multipliers(graph, op, weights, channels, 3))
 
 
-def _fully_connected(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _fully_connected(
+    graph: Graph, op: Operator, ranges: dict[int, ChannelRange]
+) -> ChannelRange | None:
     source, weights = graph.input(op, 0), graph.input(op, 1)
     own = ranges.get(source.index)
     if own is None or source.dtype is not DType.INT8 or weights.shape[1] % own.channels:
@@ -185,7 +187,7 @@ def _fully_connected(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Ra
     return _outputs(graph, op, sums, convolution_multipliers(graph, op, weights, len(rows), 0))
 
 
-def _add(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _add(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     first, second, target = graph.input(op, 0), graph.input(op, 1), graph.output(op)
     if not first.shape == second.shape == target.shape or target.dtype is not DType.INT8:
         return None
@@ -215,18 +217,18 @@ def _add(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
         return None
     low = [total(int(a), int(b)) for a, b in zip(one.low, two.low, strict=True)]
     high = [total(int(a), int(b)) for a, b in zip(one.high, two.high, strict=True)]
-    return Range(np.array(low, np.int64), np.array(high, np.int64))
+    return ChannelRange(np.array(low, np.int64), np.array(high, np.int64))
 
 
-def _pool(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _pool(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     own = ranges[graph.input(op, 0).index]
     if not is_image(graph.input(op, 0), own):
         return None
     low, high = activation_range(op.attributes.activation, _quantization(graph.output(op)))
-    return Range(np.clip(own.low, low, high), np.clip(own.high, low, high))
+    return ChannelRange(np.clip(own.low, low, high), np.clip(own.high, low, high))
 
 
-def _mean(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _mean(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     own = ranges[graph.input(op, 0).index]
     module = find_operator(op.kind)
     assert module is not None
@@ -240,19 +242,19 @@ def _mean(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
         requantized(int(low), int(high), p.multiplier, -p.shift, p.zero_point, clamp)
         for low, high in zip(*sums, strict=True)
     ]
-    return Range(*np.array(bounds, np.int64).T)
+    return ChannelRange(*np.array(bounds, np.int64).T)
 
 
-def _pad(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _pad(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     source, target = graph.input(op, 0), graph.output(op)
     own = ranges[source.index]
     if not is_image(source, own) or source.shape[3] != target.shape[3]:
         return None
     zero = _zero_point(target)
-    return Range(np.minimum(own.low, zero), np.maximum(own.high, zero))
+    return ChannelRange(np.minimum(own.low, zero), np.maximum(own.high, zero))
 
 
-def joins_channels(graph: Graph, op: Operator, ranges: dict[int, Range]) -> bool:
+def joins_channels(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> bool:
     """Whether a CONCATENATION joins images along their channels."""
     axes = {len(graph.output(op).shape) - 1, -1}
     return op.attributes.axis in axes and all(
@@ -260,18 +262,20 @@ def joins_channels(graph: Graph, op: Operator, ranges: dict[int, Range]) -> bool
     )
 
 
-def _concatenation(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _concatenation(
+    graph: Graph, op: Operator, ranges: dict[int, ChannelRange]
+) -> ChannelRange | None:
     if not joins_channels(graph, op, ranges):
         return None
     own = [ranges[index] for index in op.inputs]
-    return Range(np.concatenate([r.low for r in own]), np.concatenate([r.high for r in own]))
+    return ChannelRange(np.concatenate([r.low for r in own]), np.concatenate([r.high for r in own]))
 
 
-def _reshape(graph: Graph, op: Operator, ranges: dict[int, Range]) -> Range | None:
+def _reshape(graph: Graph, op: Operator, ranges: dict[int, ChannelRange]) -> ChannelRange | None:
     return ranges.get(graph.input(op, 0).index)
 
 
-_Rule = Callable[[Graph, Operator, dict[int, Range]], Range | None]
+_Rule = Callable[[Graph, Operator, dict[int, ChannelRange]], ChannelRange | None]
 _RULES: dict[str, _Rule] = {
     "ADD": _add,
     "AVERAGE_POOL_2D": _pool,

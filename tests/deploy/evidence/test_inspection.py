@@ -9,7 +9,7 @@ from torch import nn
 
 from deploy.core.errors import DeployError
 from deploy.evidence.inspection import inspect_model, render_svg
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from deploy.tflite import read_graph
 
 PEERS = Path(__file__).parents[2] / "data" / "peers"
@@ -24,7 +24,7 @@ def small():
 def float_model():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 5))
     images = np.random.default_rng(0).uniform(-1, 0.99, (2, 3, 8, 8)).astype(np.float32)
-    return export(network, images).float_flatbuffer()
+    return quantize_network(network, images).float_flatbuffer()
 
 
 def test_counts_of_a_known_model(small):

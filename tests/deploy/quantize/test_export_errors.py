@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize import ExportWarning, export, export_tflite
+from deploy.quantize import quantize_network
 
 IMAGES = np.random.default_rng(0).uniform(-1, 0.99, (4, 3, 8, 8)).astype(np.float32)
 
 
 def refuse(network: nn.Module, images: np.ndarray, pattern: str, **options: object) -> None:
     with pytest.raises(DeployError) as caught:
-        export(network, images, **options)
+        quantize_network(network, images, **options)
     message = str(caught.value)
     assert "\n" not in message
     assert re.search(pattern, message), message
@@ -142,12 +142,14 @@ def test_bad_options():
 def test_costly_padding_is_announced():
     """A window that no TFLite padding computes: a PAD, and a warning that says how to avoid it."""
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=2))
-    with pytest.warns(ExportWarning, match="layer '0' needs a PAD operator"):
-        export_tflite(network, IMAGES)
+    (warning,) = quantize_network(network, IMAGES).warnings
+    assert "layer '0' needs a PAD operator" in warning
 
 
 def test_dead_layer_is_announced():
     network = nn.Sequential(conv(), nn.ReLU(), nn.Conv2d(4, 2, 1))
     with torch.no_grad():
         network[0].bias.fill_(-100)
-    assert "answers zero for every calibration image" in export(network, IMAGES).warnings[0]
+    assert (
+        "answers zero for every calibration image" in quantize_network(network, IMAGES).warnings[0]
+    )

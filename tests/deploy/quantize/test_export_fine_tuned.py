@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from netbooster.quantize.fake_quantization import QuantizedNetwork
 
 
@@ -29,7 +29,7 @@ def tuned(trained):
 
 
 def test_forward_equals_tflm_in_every_code(tuned, trained, tflm):
-    result = export(tuned.network, trained.train[:16], activations=tuned.activations())
+    result = quantize_network(tuned.network, trained.train[:16], activations=tuned.activations())
     images = trained.test[:200]
     answer = tflm(result.flatbuffer, images)
     with torch.inference_mode():
@@ -39,7 +39,7 @@ def test_forward_equals_tflm_in_every_code(tuned, trained, tflm):
 
 
 def test_exported_scales_are_the_trained_ones(tuned, trained):
-    result = export(tuned.network, trained.train[:16], activations=tuned.activations())
+    result = quantize_network(tuned.network, trained.train[:16], activations=tuned.activations())
     found = {record.name: (record.scale, record.zero_point) for record in result.tensors[1:]}
     for name, (scale, zero_point) in tuned.activations().items():
         assert found.pop(name) == (np.float32(scale), zero_point)
@@ -47,7 +47,7 @@ def test_exported_scales_are_the_trained_ones(tuned, trained):
 
 
 def test_training_moved_weights_and_ranges(tuned, trained):
-    before = export(trained.model, trained.train[:16]).tensors[1:]
+    before = quantize_network(trained.model, trained.train[:16]).tensors[1:]
     after = tuned.activations()
     assert any(after[record.name][0] != record.scale for record in before)
     pairs = zip(tuned.network.parameters(), trained.model.parameters(), strict=True)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.quantize import export
-from deploy.quantize.geometry import SAME, VALID, Window, fit_padding, same_padding
+from deploy.quantize import quantize_network
+from deploy.quantize.geometry import SAME, VALID, PaddedWindow, fit_padding, same_padding
 
 
-def taps(window: Window, padding: int, grow: tuple[int, int]) -> list[list[int]]:
+def taps(window: PaddedWindow, padding: int, grow: tuple[int, int]) -> list[list[int]]:
     """Pixels that each output reads in TFLite, for the taps of the original kernel; -1 is zero."""
     kernel = window.kernel + sum(grow)
     extent = (kernel - 1) * window.dilation + 1
@@ -21,7 +21,7 @@ def taps(window: Window, padding: int, grow: tuple[int, int]) -> list[list[int]]
     return _taps(window, outputs, before - grow[0] * window.dilation)
 
 
-def _taps(window: Window, outputs: int, before: int) -> list[list[int]]:
+def _taps(window: PaddedWindow, outputs: int, before: int) -> list[list[int]]:
     positions = [
         [o * window.stride + k * window.dilation - before for k in range(window.kernel)]
         for o in range(outputs)
@@ -37,7 +37,7 @@ def test_every_fit_reads_torchs_pixels():
             for stride in (1, 2, 3):
                 for before in range(4):
                     for after in range(4):
-                        window = Window(size, kernel, stride, 1, before, after)
+                        window = PaddedWindow(size, kernel, stride, 1, before, after)
                         if window.outputs < 1:
                             continue
                         expected = _taps(window, window.outputs, before)
@@ -54,17 +54,17 @@ def test_every_fit_reads_torchs_pixels():
 
 
 def test_known_fits():
-    stride2 = Window(32, 3, 2, 1, 0, 1)
+    stride2 = PaddedWindow(32, 3, 2, 1, 0, 1)
     assert fit_padding(stride2, stride2, growable=False).padding == SAME
-    symmetric = Window(32, 3, 2, 1, 1, 1)
+    symmetric = PaddedWindow(32, 3, 2, 1, 1, 1)
     assert fit_padding(symmetric, symmetric, growable=False) is None
     grown = fit_padding(symmetric, symmetric, growable=True)
     assert (grown.padding, grown.rows, grown.columns) == (SAME, (0, 1), (0, 1))
-    odd = Window(33, 3, 2, 1, 1, 1)
+    odd = PaddedWindow(33, 3, 2, 1, 1, 1)
     assert not fit_padding(odd, odd, growable=True).grows
-    pointwise = Window(7, 1)
+    pointwise = PaddedWindow(7, 1)
     assert fit_padding(pointwise, pointwise, growable=True).padding == VALID
-    assert fit_padding(Window(9, 3, 1, 1, 2, 2), pointwise, growable=True) is None
+    assert fit_padding(PaddedWindow(9, 3, 1, 1, 2, 2), pointwise, growable=True) is None
 
 
 def exact_conv(rng: np.random.Generator, conv: nn.Conv2d) -> None:
@@ -111,7 +111,7 @@ def test_random_convolutions_equal_torch(seed, tflm, unpack):
     images = rng.integers(-128, 128, (3, conv.in_channels, *size)).astype(np.float32) / 128
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy().transpose(0, 2, 3, 1)
-    result = export(network, images)
+    result = quantize_network(network, images)
     answer = tflm(result.flatbuffer, images)
     step = result.tensors[-1].scale
     assert answer.shape == expected.shape
@@ -130,7 +130,7 @@ def test_symmetric_stride_two_needs_no_pad(kernel, size, tflm, unpack):
     network = nn.Sequential(nn.Conv2d(3, 3, kernel, 2, kernel // 2, groups=3))
     exact_conv(rng, network[0])
     images = rng.integers(-128, 128, (3, 3, size, size)).astype(np.float32) / 128
-    result = export(network, images)
+    result = quantize_network(network, images)
     model = unpack(result.flatbuffer)
     assert model.operators == ["DEPTHWISE_CONV_2D"] and result.warnings == ()
     grown = kernel + (size % 2 == 0)
@@ -172,7 +172,7 @@ def test_other_operators(tflm, unpack):
     with torch.no_grad():
         network.classifier.weight.mul_(15)
     images = np.random.default_rng(1).integers(-128, 128, (16, 2, 8, 8)).astype(np.float32) / 128
-    result = export(network, images)
+    result = quantize_network(network, images)
     assert unpack(result.flatbuffer).operators == [
         "CONV_2D", "PAD", "MAX_POOL_2D", "AVERAGE_POOL_2D", "AVERAGE_POOL_2D", "AVERAGE_POOL_2D",
         "CONCATENATION", "CONV_2D", "HARD_SWISH", "MEAN", "CONV_2D", "LOGISTIC", "MUL",
@@ -190,7 +190,7 @@ def test_flatten_of_a_map_keeps_torchs_order(tflm, unpack):
     rng = np.random.default_rng(0)
     network = nn.Sequential(nn.Conv2d(1, 3, 1), nn.Flatten(), nn.Linear(3 * 4 * 5, 6))
     images = rng.integers(-128, 128, (32, 1, 4, 5)).astype(np.float32) / 128
-    result = export(network, images)
+    result = quantize_network(network, images)
     assert unpack(result.flatbuffer).operators == ["CONV_2D", "FULLY_CONNECTED"]
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from deploy.quantize.calibrate import channel_maxima
 from deploy.quantize.equalize import equalize
 from deploy.quantize.trace import run_float, trace
@@ -88,7 +88,7 @@ def test_equalization_of_grouped_readers_and_relu(groups):
 def test_equalization_saves_uneven_channels(uneven, tflm):
     network, images, expected = uneven
     plain, even = (
-        sqnr(expected, tflm(export(network, images, equalization=on).flatbuffer, images))
+        sqnr(expected, tflm(quantize_network(network, images, equalization=on).flatbuffer, images))
         for on in (False, True)
     )
     assert even > plain + 6
@@ -99,7 +99,7 @@ def test_bias_correction_takes_the_mean_error_out(trained, tflm):
     expected = trained.model(torch.from_numpy(images)).detach().numpy()
     errors = []
     for on in (False, True):
-        result = export(trained.model, images, bias_correction=on)
+        result = quantize_network(trained.model, images, bias_correction=on)
         answer = tflm(result.flatbuffer, images)
         errors.append(np.abs((answer - expected).mean(axis=0)).mean())
     assert errors[1] < errors[0]
@@ -107,7 +107,7 @@ def test_bias_correction_takes_the_mean_error_out(trained, tflm):
 
 def test_the_float_network_keeps_its_biases(trained):
     images = trained.train[:16]
-    result = export(trained.model, images, bias_correction=True)
+    result = quantize_network(trained.model, images, bias_correction=True)
     logits = run_float(result.graph, torch.from_numpy(images))[result.graph.outputs[0]].numpy()
     with torch.inference_mode():
         expected = trained.model(torch.from_numpy(images)).numpy()
@@ -116,7 +116,9 @@ def test_the_float_network_keeps_its_biases(trained):
 
 def test_methods_repeat_to_the_byte(trained):
     options = {"calibration_method": "entropy", "equalization": True, "bias_correction": True}
-    first, second = (export(trained.model, trained.train[:24], **options) for _ in range(2))
+    first, second = (
+        quantize_network(trained.model, trained.train[:24], **options) for _ in range(2)
+    )
     assert first.flatbuffer == second.flatbuffer
 
 
@@ -126,29 +128,29 @@ def test_entropy_clips_outliers():
         network[0].weight.fill_(1.0)
     images = np.random.default_rng(0).uniform(0, 0.3, (8, 1, 16, 16)).astype(np.float32)
     images[0, 0, 0, 0] = 0.99
-    result = export(network, images, calibration_method="entropy")
+    result = quantize_network(network, images, calibration_method="entropy")
     assert 0.28 < result.tensors[1].range.high < 0.6
 
 
 def test_scales_from_training_are_taken_as_they_are(trained):
     images = trained.train[:8]
-    ranges = export(trained.model, images).tensors
+    ranges = quantize_network(trained.model, images).tensors
     given = {record.name: (record.scale * 1.25, record.zero_point) for record in ranges[1:]}
-    for record in export(trained.model, images, activations=given).tensors[1:]:
+    for record in quantize_network(trained.model, images, activations=given).tensors[1:]:
         assert record.scale == np.float32(given[record.name][0])
         assert record.zero_point == given[record.name][1]
     del given["blocks.0.add"]
     with pytest.raises(DeployError, match=r"'blocks\.0\.add' has no given scale"):
-        export(trained.model, images, activations=given)
+        quantize_network(trained.model, images, activations=given)
     given["blocks.0.add"] = (float("nan"), 0)
     with pytest.raises(DeployError, match=r"'blocks\.0\.add': given scale nan"):
-        export(trained.model, images, activations=given)
+        quantize_network(trained.model, images, activations=given)
 
 
 def test_float_flatbuffer_computes_what_torch_does(trained):
     from ai_edge_litert.interpreter import Interpreter
 
-    result = export(trained.model, trained.train[:8])
+    result = quantize_network(trained.model, trained.train[:8])
     interpreter = Interpreter(model_content=result.float_flatbuffer(), num_threads=1)
     interpreter.allocate_tensors()
     image = trained.test[:1].transpose(0, 2, 3, 1)

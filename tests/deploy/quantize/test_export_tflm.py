@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.quantize import METHODS, export, export_tflite
+from deploy.quantize import CALIBRATION_METHODS, quantize_network
+
+
+def flatbuffer_of(network, images, **options):
+    return quantize_network(network, images, **options).flatbuffer
 
 
 def sqnr(reference: np.ndarray, values: np.ndarray) -> float:
@@ -16,7 +20,7 @@ def sqnr(reference: np.ndarray, values: np.ndarray) -> float:
 
 
 def test_trained_network_keeps_accuracy_and_signal(trained, tflm):
-    flatbuffer = export_tflite(trained.model, trained.train[:256])
+    flatbuffer = flatbuffer_of(trained.model, trained.train[:256])
     expected, answer = trained.logits(), tflm(flatbuffer, trained.test)
     float_accuracy = (expected.argmax(1) == trained.labels).mean()
     int8_accuracy = (answer.argmax(1) == trained.labels).mean()
@@ -25,27 +29,27 @@ def test_trained_network_keeps_accuracy_and_signal(trained, tflm):
     assert sqnr(expected, answer) >= 20
 
 
-@pytest.mark.parametrize("method", METHODS[1:])
+@pytest.mark.parametrize("method", CALIBRATION_METHODS[1:])
 def test_other_calibrations_keep_accuracy(method, trained, tflm):
-    result = export(trained.model, trained.train[:128], calibration_method=method)
+    result = quantize_network(trained.model, trained.train[:128], calibration_method=method)
     answer = tflm(result.flatbuffer, trained.test[:100])
     expected = trained.logits()[:100]
     assert (answer.argmax(1) == expected.argmax(1)).mean() >= 0.97
     logits = result.tensors[-1]
-    assert logits.range == export(trained.model, trained.train[:128]).tensors[-1].range
+    assert logits.range == quantize_network(trained.model, trained.train[:128]).tensors[-1].range
 
 
 def test_more_calibration_images_help(trained, tflm):
     expected = trained.logits()[:100]
     few, many = (
-        sqnr(expected, tflm(export_tflite(trained.model, trained.train[:n]), trained.test[:100]))
+        sqnr(expected, tflm(flatbuffer_of(trained.model, trained.train[:n]), trained.test[:100]))
         for n in (1, 256)
     )
     assert many > few + 2
 
 
 def test_only_the_operators_of_the_network(trained, unpack):
-    model = unpack(export_tflite(trained.model, trained.train[:16]))
+    model = unpack(flatbuffer_of(trained.model, trained.train[:16]))
     block = ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"]
     assert model.operators == [
         "CONV_2D", *block, "ADD", *block, *block, "ADD", "CONV_2D", "MEAN", "FULLY_CONNECTED"
@@ -59,7 +63,7 @@ def test_only_the_operators_of_the_network(trained, unpack):
 
 
 def test_format_that_tflm_reads(trained, unpack):
-    model = unpack(export_tflite(trained.model, trained.train[:16]))
+    model = unpack(flatbuffer_of(trained.model, trained.train[:16]))
     assert model.flatbuffer[4:8] == b"TFL3" and model.content.version == 3
     start = np.frombuffer(model.flatbuffer, np.uint8).ctypes.data
     for buffer in model.content.buffers[1:]:
@@ -77,10 +81,10 @@ def test_format_that_tflm_reads(trained, unpack):
 def test_bytes_repeat_and_the_model_is_untouched(trained):
     before = {name: value.clone() for name, value in trained.model.state_dict().items()}
     trained.model.train()
-    first = export_tflite(trained.model, trained.train[:32], metadata={"b": "2", "a": "1"})
+    first = flatbuffer_of(trained.model, trained.train[:32], metadata={"b": "2", "a": "1"})
     assert trained.model.training
     trained.model.eval()
-    second = export_tflite(trained.model, trained.train[:32], metadata={"a": "1", "b": "2"})
+    second = flatbuffer_of(trained.model, trained.train[:32], metadata={"a": "1", "b": "2"})
     assert first == second
     for name, value in trained.model.state_dict().items():
         assert torch.equal(value, before[name])
@@ -88,7 +92,7 @@ def test_bytes_repeat_and_the_model_is_untouched(trained):
 
 def test_metadata_travels(trained, unpack):
     entries = {"netbooster.labels": '["zéro", "one"]', "empty": ""}
-    model = unpack(export_tflite(trained.model, trained.train[:16], metadata=entries))
+    model = unpack(flatbuffer_of(trained.model, trained.train[:16], metadata=entries))
     found = {}
     for entry in model.content.metadata:
         data = model.content.buffers[entry.buffer].data
@@ -97,7 +101,7 @@ def test_metadata_travels(trained, unpack):
 
 
 def test_tensors_say_where_they_come_from(trained):
-    result = export(trained.model, trained.train[:16])
+    result = quantize_network(trained.model, trained.train[:16])
     by_name = {record.name: record for record in result.tensors}
     stem = by_name["stem.1"]
     assert stem.layers == ("stem.1", "stem.2", "stem.3") and stem.operator == "CONV_2D"
@@ -110,7 +114,7 @@ def test_litert_reads_the_same_file(trained, tflm, unpack):
     """TFLite's desktop runtime is pickier; its reference kernels differ in FULLY_CONNECTED only."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    flatbuffer = export_tflite(trained.model, trained.train[:64])
+    flatbuffer = flatbuffer_of(trained.model, trained.train[:64])
     interpreter = Interpreter(
         model_content=flatbuffer, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
     )
@@ -140,7 +144,7 @@ def test_networks_of_the_project(tflm, unpack):
             module.momentum = None
     network.train()
     network(torch.from_numpy(images))
-    result = export(network, images)
+    result = quantize_network(network, images)
     assert set(unpack(result.flatbuffer).operators) == {
         "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED"
     }  # fmt: skip
@@ -157,7 +161,7 @@ def test_vanishing_activations_still_load(tflm):
         network[0].weight.mul_(1e-10)
         network[0].bias.fill_(1e-10)
     images = np.random.default_rng(0).uniform(-1, 0.99, (4, 1, 4, 4)).astype(np.float32)
-    answer = tflm(export_tflite(network, images), images)
+    answer = tflm(flatbuffer_of(network, images), images)
     with torch.inference_mode():
         expected = network(torch.from_numpy(images)).numpy().transpose(0, 2, 3, 1)
     np.testing.assert_allclose(answer, expected, atol=0.01)
@@ -172,7 +176,7 @@ def test_export_of_mcunet_is_quick_and_small():
     codes = np.random.default_rng(0).integers(-128, 128, (256, 3, 176, 176))
     images = codes.astype(np.float32) / 128
     start = time.process_time()
-    flatbuffer = export_tflite(network, images)
+    flatbuffer = flatbuffer_of(network, images)
     seconds = time.process_time() - start
     torch.set_num_threads(1)
     assert seconds < 2 * 90

@@ -16,7 +16,7 @@ from deploy.build.host_model import HostModel, build_host
 from deploy.codegen import compile_model
 from deploy.core.errors import DeployError
 from deploy.evidence.verify import verify
-from deploy.quantize import ExportResult, export
+from deploy.quantize import QuantizedModel, quantize_network
 from deploy.quantize.adopt import adopt
 from deploy.quantize.trace import run_float
 from deploy.quantize.via_onnx import convert_onnx, onnx_available, torch_to_onnx, weighted_layers
@@ -38,7 +38,7 @@ TENSOR_IMAGES, TEST_IMAGES = 32, 400
 class Pair:
     """One network by both roads, and the images that it was and was not trained on."""
 
-    own: ExportResult
+    own: QuantizedModel
     other: bytes
     calibration: np.ndarray
     model: nn.Module
@@ -86,7 +86,7 @@ def pair(request, trained, train_labels, tmp_path_factory) -> Pair:
     # Both roads must see the same extremes, which TensorFlow takes from the images themselves.
     calibration[0].reshape(-1)[[0, -1]] = INPUT_RANGE
     other = convert(model, calibration, tmp_path_factory.mktemp("onnx"))
-    own = export(model, calibration)
+    own = quantize_network(model, calibration)
     return Pair(own, other, calibration, model, test[:TEST_IMAGES], trained.labels)
 
 
@@ -203,7 +203,7 @@ def test_same_quality_in_every_tensor(pair):
     """With TensorFlow's scales in our writer every tensor is as good; with our own ranges the
     result differs by how the roundings fall, and is not worse by more than that."""
     own, other = pair.graphs()
-    scaled = export(pair.model, pair.calibration, activations=scales_of(other, own))
+    scaled = quantize_network(pair.model, pair.calibration, activations=scales_of(other, own))
     theirs, same, ours = noise_db(pair, [pair.other, scaled.flatbuffer, pair.own.flatbuffer])
     table = [
         f"{op.kind} {own.output(op).name}: {a:.2f} dB, {b:.2f} dB, {c:.2f} dB"
@@ -258,7 +258,7 @@ def test_same_accuracy(pair):
 )
 def test_other_networks_of_the_project(name, size, tmp_path):
     model, images = untrained(name, size)
-    own = parse_graph(export(model, images).flatbuffer, "own")
+    own = parse_graph(quantize_network(model, images).flatbuffer, "own")
     same_operators(own, parse_graph(convert(model, images, tmp_path), "onnx2tf"))
 
 

@@ -11,7 +11,7 @@ from deploy.build.host_model import HostModel, build_host
 from deploy.codegen import compile_model
 from deploy.core.errors import DeployError
 from deploy.evidence.verify import plot_svg, verify
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from deploy.quantize.adopt import _renamed, adopt
 from deploy.tflite import parse_graph
 
@@ -24,7 +24,7 @@ def batches_of(images: np.ndarray, labels: np.ndarray):
 @pytest.fixture(scope="module")
 def compiled(trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("verify")
-    result = export(trained.model, trained.train[:64])
+    result = quantize_network(trained.model, trained.train[:64])
     plan = compile_model(result.flatbuffer, folder, name="small", schedule="layer")
     return result, HostModel(build_host(folder, folder / "model.so")), plan
 
@@ -73,7 +73,7 @@ def test_the_layer_where_the_error_jumps_is_named(compiled, trained):
     given = {record.name: (record.scale, record.zero_point) for record in result.tensors[1:]}
     scale, zero_point = given["blocks.1.project.0"]
     given["blocks.1.project.0"] = (scale / 40, zero_point)
-    bad = export(trained.model, trained.train[:64], activations=given)
+    bad = quantize_network(trained.model, trained.train[:64], activations=given)
     batches = batches_of(trained.test[:4], trained.labels[:4])
     found = verify(bad, host, plan, float_model=lambda x: np.zeros((4, 10)), batches=batches)
     assert found.watch.name == "blocks.1.project.0" and found.watch.clipped > 0.2
@@ -118,7 +118,9 @@ def test_an_empty_validation_set(compiled):
 def test_a_file_with_other_names_is_matched_by_its_operators(compiled, trained):
     """The same network from another converter: other names, other ranges, the same order."""
     own, images = compiled[0], trained.train[:64]
-    other = export(trained.model, images, calibration_method="percentile", percentile=99.0)
+    other = quantize_network(
+        trained.model, images, calibration_method="percentile", percentile=99.0
+    )
     foreign = _renamed(other.flatbuffer, {})
     names = [tensor.name for tensor in parse_graph(foreign, "foreign").tensors]
     assert all(name.startswith("constant") for name in names)
@@ -133,6 +135,6 @@ def test_a_file_with_other_names_is_matched_by_its_operators(compiled, trained):
 
 def test_the_file_of_another_network_is_refused(compiled, trained):
     other = nn.Sequential(nn.Conv2d(1, 10, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    flatbuffer = export(other, trained.train[:8]).flatbuffer
+    flatbuffer = quantize_network(other, trained.train[:8]).flatbuffer
     with pytest.raises(DeployError, match=r"^foreign\.tflite has \d+ operators"):
         adopt(compiled[0], flatbuffer, "foreign.tflite")

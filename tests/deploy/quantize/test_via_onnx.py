@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from deploy.core.errors import DeployError
-from deploy.quantize import export
+from deploy.quantize import quantize_network
 from deploy.quantize.via_onnx import (
     OPSET,
     check_operators,
@@ -80,7 +80,7 @@ def sqnr(data: bytes, images: np.ndarray, expected: np.ndarray) -> float:
 
 
 def test_both_roads_give_the_same_operators(converted, images):
-    own = parse_graph(export(Net(), images).flatbuffer, "own")
+    own = parse_graph(quantize_network(Net(), images).flatbuffer, "own")
     other = parse_graph(converted, "other")
     assert [op.kind for op in other.operators] == [op.kind for op in own.operators]
     for ours, theirs in zip(own.operators, other.operators, strict=True):
@@ -100,7 +100,7 @@ def test_both_roads_have_the_same_quality(converted, images):
     pytest.importorskip("tflite_micro", reason="no tflite-micro wheel here")
     with torch.inference_mode():
         expected = Net()(torch.from_numpy(images)).numpy()
-    own = sqnr(export(Net(), images).flatbuffer, images, expected)
+    own = sqnr(quantize_network(Net(), images).flatbuffer, images, expected)
     other = sqnr(converted, images, expected)
     assert own > other - 0.5
 

@@ -74,7 +74,7 @@ def test_stacked_bars_share_one_scale() -> None:
     bars = charts.stacked_bars(
         [("a", [("x", "s", 50), ("y", "s", 0)]), ("b", [("x", "s", 60), ("y", "s", 40)])]
     )
-    assert [[part.percent for part in bar.segments] for bar in bars] == [[50.0], [60.0, 40.0]]
+    assert [[part.percent for part in bar.parts] for bar in bars] == [[50.0], [60.0, 40.0]]
     assert [bar.total for bar in bars] == [50, 100]
 
 

@@ -111,7 +111,7 @@ def summarize(
 
 
 def main() -> None:
-    """Measure, fit, write deploy/fit/costs-<cycle model>.json."""
+    """Measure, fit, write deploy/evidence/fit/costs-<cycle model>.json."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--target", default="mps2-an386")
     target = load_target(parser.parse_args().target)
@@ -138,7 +138,7 @@ def main() -> None:
     content = summarize(target, measured, known)
     for entry in content["errors"]:
         print(entry)
-    path = ROOT / "deploy" / "fit" / f"costs-{target.cycles.model}.json"
+    path = ROOT / "deploy" / "evidence" / "fit" / f"costs-{target.cycles.model}.json"
     write_atomic(path, json.dumps(content, indent=1) + "\n")
     print(path)
 

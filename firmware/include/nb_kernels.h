@@ -50,7 +50,7 @@ _Static_assert(sizeof(nb_layer) == 24, "deploy/core/layers.py: ENTRY_BYTES");
  *
  * output = clamp((offset + (256 * accumulator * slope >> 32)) >> 10)
  *
- * with a little of it in the bias: see deploy/graph/single_rounding.py.
+ * with a little of it in the bias: see deploy/tflite/single_rounding.py.
  */
 typedef struct {
   /* If fast, channel i: [2i] the bias, with the input's zero point folded in, times 64 plus the right

@@ -35,7 +35,7 @@ def assign_quantization(
         if prescribed is not None:
             fixed[op.output] = prescribed
     result: dict[FloatTensor, Quantization] = {}
-    for group in _groups(graph):
+    for group in graph.tied(pair for op in graph.ops for pair in op.ties()):
         prescribed_here = [fixed[tensor] for tensor in group if tensor in fixed]
         if given is not None and not prescribed_here:
             prescribed_here = [given[tensor.name] for tensor in group if tensor.name in given]
@@ -83,21 +83,3 @@ def _warn_if_clipped(
             f"layer '{group[-1].name}' reaches [{values.low:g}, {values.high:g}] but shares the "
             f"prescribed range [{low:g}, {high:g}] and is clipped to it"
         )
-
-
-def _groups(graph: FloatGraph) -> list[list[FloatTensor]]:
-    """Activations grouped by the ties between them, in order of first appearance."""
-    leader = {tensor: tensor for tensor in graph.tensors()}
-
-    def find(tensor: FloatTensor) -> FloatTensor:
-        while leader[tensor] is not tensor:
-            tensor = leader[tensor]
-        return tensor
-
-    for op in graph.ops:
-        for first, second in op.ties():
-            leader[find(second)] = find(first)
-    groups: dict[FloatTensor, list[FloatTensor]] = {}
-    for tensor in graph.tensors():
-        groups.setdefault(find(tensor), []).append(tensor)
-    return list(groups.values())

@@ -56,27 +56,17 @@ def _transparent(op: FloatOp) -> bool:
 
 def _groups(graph: FloatGraph) -> list[set[FloatTensor]]:
     """Sets of activations that must share their factors, as far as they may be scaled at all."""
-    leader = {tensor: tensor for tensor in graph.tensors()}
-
-    def find(tensor: FloatTensor) -> FloatTensor:
-        while leader[tensor] is not tensor:
-            tensor = leader[tensor]
-        return tensor
-
+    pairs = []
     fixed = {graph.input, *graph.outputs}
     for op in graph.ops:
         if _transparent(op):
-            for tensor in op.inputs:
-                leader[find(tensor)] = find(op.output)
+            pairs += [(op.output, tensor) for tensor in op.inputs]
         elif isinstance(op, Conv | FullyConnected):
             if op.activation not in _HOMOGENEOUS:
                 fixed.add(op.output)
         else:
             fixed.update((*op.inputs, op.output))
-    groups: dict[FloatTensor, set[FloatTensor]] = {}
-    for tensor in graph.tensors():
-        groups.setdefault(find(tensor), set()).add(tensor)
-    return [group for group in groups.values() if not group & fixed]
+    return [set(group) for group in graph.tied(pairs) if not fixed.intersection(group)]
 
 
 def _factors(

@@ -8,7 +8,7 @@ tensors must share one quantization, and how to write itself into the flatbuffer
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -100,6 +100,25 @@ class FloatGraph:
     def tensors(self) -> list[FloatTensor]:
         """Every activation, the input first, then in order of execution."""
         return [self.input, *(op.output for op in self.ops)]
+
+    def tied(self, pairs: Iterable[tuple[FloatTensor, FloatTensor]]) -> list[list[FloatTensor]]:
+        """All activations in groups: two are in one where a chain of pairs joins them.
+
+        In order of first appearance, groups and what is in them.
+        """
+        leader = {tensor: tensor for tensor in self.tensors()}
+
+        def find(tensor: FloatTensor) -> FloatTensor:
+            while leader[tensor] is not tensor:
+                tensor = leader[tensor]
+            return tensor
+
+        for first, second in pairs:
+            leader[find(second)] = find(first)
+        groups: dict[FloatTensor, list[FloatTensor]] = {}
+        for tensor in self.tensors():
+            groups.setdefault(find(tensor), []).append(tensor)
+        return list(groups.values())
 
     def drop_unused(self) -> None:
         """Remove operators whose results nobody reads (pads and reshapes that were absorbed)."""

@@ -123,6 +123,46 @@ class PLTSchedule:
         return max(step, 0) / self.decay_steps
 
 
+class PLT:
+    """Progressive linearization of a giant: alpha rises evenly from 0 to 1 within some steps.
+
+    Call :meth:`step` once an iteration, after the optimizer's; from ``steps`` iterations on the
+    giant is linear where it was expanded, and can be contracted.
+
+    Args:
+        giant: what ``expand`` returned; its alpha is set at once.
+        steps: iterations until alpha is 1; 0 removes the activations now.
+
+    Raises:
+        NetBoosterError: ``giant`` is not expanded, or ``steps`` is negative.
+    """
+
+    def __init__(self, giant: nn.Module, steps: int) -> None:
+        self.giant = giant
+        self.schedule = PLTSchedule(steps)
+        self.done = 0
+        set_alpha(giant, self.alpha)
+
+    @property
+    def alpha(self) -> float:
+        """Alpha of the iteration that comes next, 0..1."""
+        return self.schedule.alpha(self.done)
+
+    def step(self) -> None:
+        """One iteration is done."""
+        self.done += 1
+        set_alpha(self.giant, self.alpha)
+
+    def state_dict(self) -> dict[str, int]:
+        """What a resumed training needs."""
+        return {"done": self.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.done = state["done"]
+        set_alpha(self.giant, self.alpha)
+
+
 def _require(model: nn.Module) -> list[DecayedActivation]:
     found = [module for _, module in decayed_activations(model)]
     if not found:

@@ -3,7 +3,7 @@
 import pydantic
 
 from netbooster.common.sections import Section
-from netbooster.models import model_names
+from netbooster.models.registry import model_names
 
 
 class ModelConfig(Section):

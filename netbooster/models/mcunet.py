@@ -3,6 +3,7 @@
 from torch import nn
 
 from netbooster.models.layers import ConvBnAct, ImageClassifier, InvertedResidual, output_size
+from netbooster.models.registry import register
 
 STEM_CHANNELS = 16
 SEPARABLE_CHANNELS = 8
@@ -17,6 +18,13 @@ STAGES = (
 )
 
 
+@register(
+    "mcunet-in3",
+    family="MCUNet",
+    resolution=176,
+    stride=32,
+    description="searched for a 320 KB microcontroller",
+)
 class MCUNet(ImageClassifier):
     """MCUNet-in3 for square images; it has no 1x1 layer between the blocks and the pooling."""
 

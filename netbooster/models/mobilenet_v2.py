@@ -1,5 +1,7 @@
 """MobileNetV2 (Sandler et al., 2018) at several widths, and the width-augmentation paper's Tiny."""
 
+from functools import partial
+
 from torch import nn
 
 from netbooster.models.layers import (
@@ -9,6 +11,7 @@ from netbooster.models.layers import (
     make_divisible,
     output_size,
 )
+from netbooster.models.registry import register
 
 STEM_CHANNELS = 32
 # (expansion, channels at width 1, blocks, stride of the first block)
@@ -56,3 +59,31 @@ class MobileNetV2(ImageClassifier):
         features = make_divisible(HEAD_CHANNELS * (width if scale_head else max(width, 1.0)))
         head = ConvBnAct(current, features, size=size)
         super().__init__(stem, blocks, head, features, num_classes)
+
+
+@register(
+    "mobilenetv2-tiny",
+    family="MobileNetV2",
+    resolution=144,
+    stride=32,
+    description="width 0.35 with a head of 448 channels",
+)
+def mobilenetv2_tiny(*, num_classes: int, resolution: int, channels: int = 3) -> MobileNetV2:
+    """MobileNetV2-Tiny: the head shrinks as the rest does."""
+    return MobileNetV2(
+        width=0.35,
+        num_classes=num_classes,
+        resolution=resolution,
+        channels=channels,
+        scale_head=True,
+    )
+
+
+for _name, _width in (("mobilenetv2-35", 0.35), ("mobilenetv2-50", 0.5), ("mobilenetv2-100", 1.0)):
+    register(
+        _name,
+        family="MobileNetV2",
+        resolution=160,
+        stride=32,
+        description=f"width {_width}",
+    )(partial(MobileNetV2, width=_width))

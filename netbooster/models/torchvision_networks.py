@@ -11,10 +11,19 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 from torchvision.models.vision_transformer import VisionTransformer
 
+from netbooster.models.registry import register
+
 DEIT_PATCH = 16
 _RESNET50_STAGES = [3, 4, 6, 3]
 
 
+@register(
+    "resnet50",
+    family="ResNet",
+    resolution=224,
+    stride=32,
+    description="torchvision's; for Table 8 and as a teacher",
+)
 def resnet50(*, num_classes: int, resolution: int, channels: int = 3) -> ResNet:
     """ResNet-50 (He et al., 2016) with torchvision's placement of strides, in the 3x3 layers.
 
@@ -30,6 +39,14 @@ def resnet50(*, num_classes: int, resolution: int, channels: int = 3) -> ResNet:
     return model
 
 
+@register(
+    "deit-tiny",
+    family="DeiT",
+    resolution=224,
+    stride=DEIT_PATCH,
+    multiple=DEIT_PATCH,
+    description="vision transformer of torchvision's blocks; for Table 8",
+)
 def deit_tiny(*, num_classes: int, resolution: int, channels: int = 3) -> VisionTransformer:
     """DeiT-Tiny without distillation token (Touvron et al., 2021): 12 blocks of width 192, 3 heads.
 

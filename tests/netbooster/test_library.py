@@ -2,11 +2,15 @@
 
 import doctest
 import itertools
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import netbooster
@@ -22,9 +26,59 @@ from netbooster.training.loop import Trainer
 from netbooster.training.phases import Phase
 
 
-def test_documented_example_runs() -> None:
-    result = doctest.testmod(netbooster)
-    assert result.attempted >= 15 and result.failed == 0
+def test_documented_example_runs(tmp_path: Path, few_images: None) -> None:
+    Image.new("L", (40, 50), 200).save(tmp_path / "seven.png")
+    result = doctest.testmod(netbooster, extraglobs={"runs": tmp_path})
+    assert result.attempted == 21 and result.failed == 0
+
+
+def test_import_loads_no_torch_and_knows_its_names() -> None:
+    program = (
+        "import sys, netbooster as nb\n"
+        "assert set(nb.__all__) <= set(dir(nb)) and nb.__version__\n"
+        "assert issubclass(nb.NetBoosterError, Exception)\n"
+        "assert not {'torch', 'numpy', 'pydantic'} & set(sys.modules)\n"
+        "for name in nb.__all__: getattr(nb, name)\n"
+        "assert 'torch' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    with pytest.raises(AttributeError, match="has no attribute 'magic'"):
+        netbooster.magic  # noqa: B018 - the access is the test
+
+
+def test_every_public_name_has_its_home() -> None:
+    assert sorted(netbooster._HOMES) == sorted(netbooster.__all__)
+
+
+def test_plt_reaches_one_and_resumes() -> None:
+    giant = netbooster.expand(own_network(), netbooster.ExpansionConfig(ratio=4))
+    plt = netbooster.PLT(giant, steps=4)
+    seen = [get_alpha(giant)]
+    for _ in range(5):
+        plt.step()
+        seen.append(get_alpha(giant))
+    assert seen == [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]
+    state = plt.state_dict()
+    again = netbooster.PLT(giant, steps=4)
+    assert get_alpha(giant) == 0.0
+    again.load_state_dict(state)
+    assert get_alpha(giant) == 1.0
+    with pytest.raises(netbooster.NetBoosterError, match="expand the network first"):
+        netbooster.PLT(own_network(), steps=4)
+
+
+def test_own_network_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("netbooster.models.registry._NETWORKS", {})
+
+    @netbooster.register("own", family="Own", resolution=8, stride=2)
+    def own(*, num_classes: int, resolution: int, channels: int = 3) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(channels * resolution**2, num_classes))
+
+    assert netbooster.model_names() == ["own"]
+    built = netbooster.build_model("own", num_classes=5, resolution=8)
+    assert built(torch.zeros(2, 3, 8, 8)).shape == (2, 5)
+    with pytest.raises(netbooster.NetBoosterError, match="'own' is registered already"):
+        netbooster.register("own", family="Own", resolution=8, stride=2)(own)
 
 
 class Halves(Dataset):

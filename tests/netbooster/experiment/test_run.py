@@ -13,8 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from rich.console import Console
 
 from netbooster.common.errors import NetBoosterError
@@ -306,3 +308,33 @@ def test_artifact_of_something_else_is_refused(tmp_path: Path) -> None:
         load(path)
     with pytest.raises(NetBoosterError, match=r"nothing\.pt: missing"):
         load(tmp_path / "nothing.pt")
+
+
+def test_prediction_takes_paths_pictures_and_arrays(run: Path, tmp_path: Path) -> None:
+    model = load(run / "vanilla")
+    dataset = load_dataset(make_recipe().data)
+    images, _ = next(iter(dataset.split("test", limit=3)))
+    with torch.no_grad():
+        logits = model.network(dataset.preprocess.normalize(images))
+    arrays = [image[0].numpy() for image in images]
+    answers = model.predict(arrays)
+    assert [a.label for a in answers] == [model.labels[i] for i in logits.argmax(1)]
+    for answer, row in zip(answers, logits.softmax(1), strict=True):
+        assert list(answer.scores)[0] == answer.label and len(answer.scores) == 10
+        assert answer.score == pytest.approx(row.max().item(), abs=1e-5)
+        assert sum(answer.scores.values()) == pytest.approx(1, abs=1e-5)
+    path = tmp_path / "digit.png"
+    Image.fromarray(arrays[0]).save(path)
+    colour = np.repeat(arrays[0][:, :, None], 3, axis=2)
+    for same in (path, str(path), Image.fromarray(arrays[0]), arrays[0][:, :, None], colour):
+        assert model.predict(same).label == answers[0].label
+    assert model.predict([]) == []
+
+
+def test_prediction_refuses_what_is_no_image(run: Path, tmp_path: Path) -> None:
+    model = load(run / "vanilla")
+    for wrong in (np.zeros((4, 4), np.float32), np.zeros((2, 4, 4, 3), np.uint8), torch.zeros(4)):
+        with pytest.raises(NetBoosterError, match="give pixels 0..255 as uint8"):
+            model.predict(wrong)
+    with pytest.raises(NetBoosterError, match=r"cannot read image .*gone\.png"):
+        model.predict(tmp_path / "gone.png")

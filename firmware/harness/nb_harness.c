@@ -2,24 +2,16 @@
  *
  * Everything that arrives is untrusted. A command is at most NB_COMMAND_BYTES long; what is
  * longer is read to its `%`, refused and forgotten. `db HH...` alone may be as long as it likes:
- * it is decoded as it arrives (nb_input.c). */
+ * it is decoded as it arrives (nb_db.c). */
 #include "nb_harness.h"
 
 #include <stdint.h>
 
+#include "nb_commands.h"
 #include "nb_port.h"
-#include "nb_state.h"
 #include "nb_text.h"
 
 #define NB_COMMAND_BYTES 48U
-
-nb_harness_state nb_state;
-
-void nb_put_error(const char *text) {
-    nb_put_text("e-[");
-    nb_put_text(text);
-    nb_put_line("]");
-}
 
 /* The text of `command` after `word` and its blanks; 0 where it begins with another word. */
 static const char *nb_after(const char *command, const char *word) {
@@ -37,17 +29,16 @@ static const char *nb_after(const char *command, const char *word) {
     return command;
 }
 
-typedef void nb_command(void);
-
 /* What runs a command; 0 where it is done already, or wrong. */
-static nb_command *nb_find_command(const char *command) {
+static nb_command *nb_find_command(nb_harness_state *state, const char *command,
+                                   nb_arguments *found) {
     static const struct {
         const char *word;
         nb_command *run;
     } plain[] = {
         {"name", nb_command_name},       {"profile", nb_command_profile},
-        {"banner", nb_put_banner},       {"firmware", nb_command_firmware},
-        {"help", nb_command_help},       {"timestamp", nb_put_timestamp},
+        {"banner", nb_command_banner},     {"firmware", nb_command_firmware},
+        {"help", nb_command_help},       {"timestamp", nb_command_timestamp},
         {"db print", nb_command_db_print},
         {"profile layers", nb_command_profile_layers},
         {"results", nb_command_results}, {"output", nb_command_output},
@@ -61,28 +52,22 @@ static nb_command *nb_find_command(const char *command) {
         }
     }
     if ((arguments = nb_after(command, "infer")) != 0) {
-        return nb_read_counts(arguments) != 0 ? nb_command_infer : 0;
+        return nb_read_counts(arguments, found) != 0 ? nb_command_infer : 0;
     }
     if ((arguments = nb_after(command, "db load")) != 0) {
-        nb_command_db_load(arguments);
+        nb_command_db_load(state, arguments);
     } else {
         nb_put_error("unknown command; help% lists them");
     }
     return 0;
 }
 
-int nb_skip_command(void) {
-    int byte;
-    do {
-        byte = nb_port_read();
-    } while (byte != '%' && byte != NB_PORT_END);
-    return byte == NB_PORT_END ? NB_PORT_END : 0;
-}
-
 /* Reads one command, of `db HH...` only the first digit, which it returns; otherwise NB_PORT_END
- * where no more will come, or 0 and in `run` what is to be run. Apart, so that the text of the
+ * where no more will come, or 0 and in `run` what is to be run, with `arguments`. Apart, so that the text of the
  * command does not lie on the stack below an inference. */
-__attribute__((noinline)) static int nb_read_command(nb_command **run) {
+__attribute__((noinline)) static int nb_read_command(nb_harness_state *state,
+                                                     nb_command **run,
+                                                     nb_arguments *arguments) {
     char command[NB_COMMAND_BYTES + 1U];
     uint32_t length = 0;
     for (;;) {
@@ -110,27 +95,29 @@ __attribute__((noinline)) static int nb_read_command(nb_command **run) {
         command[length++] = (char)byte;
     }
     command[length] = '\0';
-    *run = nb_find_command(command);
+    *run = nb_find_command(state, command, arguments);
     return 0;
 }
 
 /* Reads and answers one command. Returns NB_PORT_END where no more will come, or 0. */
-static int nb_serve_command(void) {
+static int nb_serve_command(nb_harness_state *state) {
     nb_command *run = 0;
-    int byte = nb_read_command(&run);
+    nb_arguments arguments;
+    int byte = nb_read_command(state, &run, &arguments);
     if (byte > 0) {
-        return nb_stream_db(byte);
+        return nb_stream_db(state, byte);
     }
     if (run != 0) {
-        run();
+        run(state, &arguments);
     }
     return byte;
 }
 
 void nb_harness_run(void) {
+    static nb_harness_state state;
     nb_put_banner();
     nb_put_line("m-init-done");
     do {
         nb_put_line("m-ready");
-    } while (nb_serve_command() != NB_PORT_END);
+    } while (nb_serve_command(&state) != NB_PORT_END);
 }

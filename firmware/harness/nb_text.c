@@ -13,6 +13,20 @@ void nb_put_line(const char *text) {
     nb_put_text("\r\n");
 }
 
+void nb_put_error(const char *text) {
+    nb_put_text("e-[");
+    nb_put_text(text);
+    nb_put_line("]");
+}
+
+int nb_skip_command(void) {
+    int byte;
+    do {
+        byte = nb_port_read();
+    } while (byte != '%' && byte != NB_PORT_END);
+    return byte == NB_PORT_END ? NB_PORT_END : 0;
+}
+
 /* Divides by ten 16 bits at a time: the library's 64-bit division is larger than this file. */
 static uint32_t nb_take_digit(uint64_t *value) {
     uint32_t rest = 0;

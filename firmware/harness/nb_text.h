@@ -10,6 +10,7 @@ extern "C" {
 
 void nb_put_text(const char *text);
 void nb_put_line(const char *text);         /* with CR LF */
+void nb_put_error(const char *text);        /* a line e-[text] */
 void nb_put_unsigned(uint64_t value);       /* decimal */
 void nb_put_hex(uint32_t value, uint32_t digits);
 void nb_put_thousandths(int32_t value);     /* 1234 -> 1.234 */
@@ -18,6 +19,9 @@ void nb_put_key(const char *key);           /* "key": */
 void nb_put_pair(const char *key, uint64_t value); /* "key":value */
 void nb_next_pair(const char *key, uint64_t value); /* ,"key":value */
 void nb_put_count(const char *text, uint64_t value); /* a line: text, then the number */
+
+/* Reads on to the end of a command and forgets it. Returns NB_PORT_END or 0. */
+int nb_skip_command(void);
 
 /* 0-15, or -1 where `byte` is no hexadecimal digit. */
 int nb_hex_digit(int byte);

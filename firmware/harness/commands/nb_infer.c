@@ -1,16 +1,20 @@
 /* Inferences, timed, and their results. */
-#include <stdint.h>
-
+#include "nb_commands.h"
 #include "nb_harness.h"
+#include "nb_input.h"
 #include "nb_model.h"
 #include "nb_port.h"
-#include "nb_state.h"
 #include "nb_text.h"
 
 #define NB_MOST_RUNS 65535U /* of one `infer`: a garbled count must not keep the device away */
 
-void nb_put_timestamp(void) {
+static void nb_put_timestamp(void) {
     nb_put_count("m-lap-us-", nb_port_microseconds());
+}
+
+void nb_command_timestamp(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
+    nb_put_timestamp();
 }
 
 static void nb_put_results(void) {
@@ -33,30 +37,32 @@ static void nb_put_results(void) {
 }
 
 /* Output bytes are there and answer the input that was sent. */
-static int nb_require_output(void) {
-    if (nb_state.output_ready == 0) {
-        nb_put_error(nb_state.runs > 1U
+static int nb_require_output(const nb_harness_state *state) {
+    if (state->output_ready == 0) {
+        nb_put_error(state->runs > 1U
                          ? "a repeated inference overwrote the input: send it again, infer 1"
                          : "no result yet: send the input with db, then infer 1");
     }
-    return nb_state.output_ready;
+    return state->output_ready;
 }
 
-static int nb_require_input(void) {
-    if (nb_state.input_ready == 0) {
+static int nb_require_input(const nb_harness_state *state) {
+    if (state->input_ready == 0) {
         nb_put_error("no input: send it with db load N, then db HH...");
     }
-    return nb_state.input_ready;
+    return state->input_ready;
 }
 
-void nb_command_results(void) {
-    if (nb_require_output() != 0) {
+void nb_command_results(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)arguments;
+    if (nb_require_output(state) != 0) {
         nb_put_results();
     }
 }
 
-void nb_command_output(void) {
-    if (nb_require_output() == 0) {
+void nb_command_output(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)arguments;
+    if (nb_require_output(state) == 0) {
         return;
     }
     nb_put_text("m-output-");
@@ -70,7 +76,7 @@ void nb_command_output(void) {
 }
 
 /* One inference. Reports nothing, so that the caller may time it. */
-static uint32_t nb_infer_once(void) {
+static uint32_t nb_infer_once(nb_harness_state *state) {
     nb_port_busy(1);
     nb_port_lap_start();
     nb_mark_begin();
@@ -78,19 +84,19 @@ static uint32_t nb_infer_once(void) {
     nb_mark_end();
     uint32_t ticks = nb_port_lap_ticks();
     nb_port_busy(0);
-    nb_state.runs++;
+    state->runs++;
     return ticks;
 }
 
 /* `infer N [W=0]` */
-int nb_read_counts(const char *arguments) {
-    nb_state.warm_up = 0;
-    if (nb_get_unsigned(&arguments, &nb_state.count) == 0 || nb_state.count == 0U) {
+int nb_read_counts(const char *text, nb_arguments *arguments) {
+    arguments->warm_up = 0;
+    if (nb_get_unsigned(&text, &arguments->count) == 0 || arguments->count == 0U) {
         nb_put_error("infer: give the number of inferences, 1 or more");
-    } else if (*arguments != '\0' &&
-               (nb_get_unsigned(&arguments, &nb_state.warm_up) == 0 || *arguments != '\0')) {
+    } else if (*text != '\0' &&
+               (nb_get_unsigned(&text, &arguments->warm_up) == 0 || *text != '\0')) {
         nb_put_error("infer: the number of warm-up inferences is no number");
-    } else if (nb_state.count > NB_MOST_RUNS || nb_state.warm_up > NB_MOST_RUNS) {
+    } else if (arguments->count > NB_MOST_RUNS || arguments->warm_up > NB_MOST_RUNS) {
         nb_put_error("infer: at most 65535 inferences");
     } else {
         return 1;
@@ -98,14 +104,14 @@ int nb_read_counts(const char *arguments) {
     return 0;
 }
 
-static void nb_time_inferences(uint32_t count) {
+static void nb_time_inferences(nb_harness_state *state, uint32_t count) {
     uint64_t ticks = 0;
     int overflow = 0;
     int stopped = 0;
     nb_put_count("m-infer-start-", count);
     nb_put_timestamp();
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t lap = nb_infer_once();
+        uint32_t lap = nb_infer_once(state);
         overflow |= lap == NB_PORT_LAP_OVERFLOW;
         stopped |= lap == 0U;
         ticks += lap;
@@ -121,10 +127,10 @@ static void nb_time_inferences(uint32_t count) {
     nb_put_line("m-infer-done");
 }
 
-void nb_command_infer(void) {
-    uint32_t count = nb_state.count;
-    uint32_t warm_up = nb_state.warm_up;
-    if (nb_require_input() == 0) {
+void nb_command_infer(nb_harness_state *state, const nb_arguments *arguments) {
+    uint32_t count = arguments->count;
+    uint32_t warm_up = arguments->warm_up;
+    if (nb_require_input(state) == 0) {
         return;
     }
     if (nb_model.pushed_rows != 0U && (count != 1U || warm_up != 0U)) {
@@ -137,37 +143,38 @@ void nb_command_infer(void) {
         warm_up = 1;
     }
     uint32_t fingerprint = nb_input_fingerprint();
-    nb_state.runs = 0;
-    nb_state.output_ready = 0;
+    state->runs = 0;
+    state->output_ready = 0;
     nb_put_count("m-warmup-start-", warm_up);
     for (uint32_t i = 0; i < warm_up; i++) {
         nb_model_invoke();
-        nb_state.runs++;
+        state->runs++;
         if (i == 0U) {
             nb_put_results();
         }
     }
     nb_put_line("m-warmup-done");
-    nb_time_inferences(count);
-    nb_state.input_ready =
+    nb_time_inferences(state, count);
+    state->input_ready =
         nb_model.pushed_rows == 0U && nb_input_fingerprint() == fingerprint;
-    nb_state.output_ready = nb_state.input_ready != 0 || nb_state.runs == 1U;
+    state->output_ready = state->input_ready != 0 || state->runs == 1U;
     if (warm_up == 0U) {
         nb_put_results();
     }
 }
 
-void nb_command_profile_layers(void) {
+void nb_command_profile_layers(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)arguments;
     if (nb_model.layer_count == 0U) {
         nb_put_error("profile layers: this engine has no layers to time");
         return;
     }
-    if (nb_require_input() == 0) {
+    if (nb_require_input(state) == 0) {
         return;
     }
     uint32_t fingerprint = nb_input_fingerprint();
     nb_profile_layers();
-    nb_state.runs = 1;
-    nb_state.input_ready = nb_input_fingerprint() == fingerprint;
-    nb_state.output_ready = 1;
+    state->runs = 1;
+    state->input_ready = nb_input_fingerprint() == fingerprint;
+    state->output_ready = 1;
 }

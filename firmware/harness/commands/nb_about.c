@@ -1,9 +1,8 @@
 /* What the device, its model and its memory are: banner, name, checksum, self-test. */
-#include <stdint.h>
-
+#include "nb_commands.h"
+#include "nb_input.h"
 #include "nb_model.h"
 #include "nb_port.h"
-#include "nb_state.h"
 #include "nb_text.h"
 
 #ifndef NB_TARGET_NAME
@@ -57,11 +56,18 @@ void nb_put_banner(void) {
     nb_put_line("}");
 }
 
-void nb_command_name(void) {
+void nb_command_banner(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
+    nb_put_banner();
+}
+
+void nb_command_name(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
     nb_put_line("m-name-dut-[netbooster " NB_TARGET_NAME "]");
 }
 
-void nb_command_profile(void) {
+void nb_command_profile(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
     nb_put_text("m-profile-[netbooster-1]\r\nm-model-[");
     nb_put_text(nb_model.name);
     nb_put_text("]\r\nm-model-sha256-[");
@@ -70,7 +76,8 @@ void nb_command_profile(void) {
 }
 
 /* CRC-32 (IEEE 802.3) of the program in flash, bit by bit: a second for a megabyte. */
-void nb_command_firmware(void) {
+void nb_command_firmware(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
     const uint8_t *image = 0;
     uint32_t bytes = nb_port_image(&image);
     uint32_t crc = UINT32_MAX;
@@ -94,7 +101,8 @@ void nb_command_firmware(void) {
 }
 
 /* What each does is in firmware/README.md: half a kilobyte that no device has to keep. */
-void nb_command_help(void) {
+void nb_command_help(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
     nb_put_line("help\r\nname\r\nprofile\r\nbanner\r\nfirmware\r\ntimestamp\r\ndb load N\r\n"
                 "db HH[HH]*\r\ndb print\r\ninfer N [W=0]\r\nprofile layers\r\nresults\r\noutput\r\n"
                 "memory\r\nselftest");
@@ -104,7 +112,8 @@ __attribute__((weak)) uint32_t nb_model_arena_used(void) {
     return nb_model.arena_bytes;
 }
 
-void nb_command_memory(void) {
+void nb_command_memory(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)state, (void)arguments;
     nb_put_text("m-memory-{");
     nb_put_pair("arena_bytes", nb_model_arena_used());
     nb_next_pair("stack_bytes", nb_port_stack_bytes());
@@ -124,7 +133,8 @@ static void nb_put_check(const char *name, int passed) {
 }
 
 /* Writes over the input tensor: the input has to be sent again afterwards. */
-void nb_command_selftest(void) {
+void nb_command_selftest(nb_harness_state *state, const nb_arguments *arguments) {
+    (void)arguments;
     uint64_t start = nb_port_microseconds();
     int clock_runs = 0;
     nb_port_lap_start();
@@ -142,9 +152,9 @@ void nb_command_selftest(void) {
             memory_holds &= *nb_input_byte(i) == (uint8_t)(i * 7U + pass * 0x55U);
         }
     }
-    nb_state.input_ready = 0;
-    nb_state.output_ready = 0;
-    nb_state.expected = 0;
+    state->input_ready = 0;
+    state->output_ready = 0;
+    state->expected = 0;
     nb_put_check("memory", memory_holds);
     nb_put_check("stack", nb_port_stack_bytes() == 0U ||
                               nb_port_stack_used() < nb_port_stack_bytes());

@@ -20,6 +20,7 @@ demo: setup
 lint: setup
 	@echo "[lint] ruff"; $(PYTHON_BIN)/ruff check .
 	@echo "[lint] mypy"; $(PYTHON_BIN)/mypy
+	@bash tools/check_format.sh
 	@echo "[lint] import-linter"; $(PYTHON_BIN)/lint-imports --no-logo --no-cache
 
 test: lint

@@ -44,7 +44,14 @@ elif ! "$python" -c 'import venv, ensurepip' 2>/dev/null; then
     packages="$packages python3-venv"
 fi
 
-if [ -n "${packages// /}" ]; then
+# The linter of C. Where root is at hand it is installed, too; nothing waits for it.
+linter=""
+if ! command -v clang-format >/dev/null && command -v apt-get >/dev/null &&
+    [ "$(id -u)" -eq 0 ]; then
+    linter=" clang-format"
+fi
+
+if [ -n "${packages// /}$linter" ]; then
     as_root=""
     if [ "$(id -u)" -ne 0 ]; then
         if command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
@@ -59,11 +66,11 @@ if [ -n "${packages// /}" ]; then
         macOS:           brew install qemu cmake python@3.13 && brew install --cask gcc-arm-embedded
         then run the same command again"
     fi
-    say "installing system packages:$packages"
+    say "installing system packages:$packages$linter"
     $as_root apt-get update -qq
     # shellcheck disable=SC2086  # a list of packages
     DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -qq --no-install-recommends \
-        $packages >/dev/null
+        $packages $linter >/dev/null
     python=$(find_python)
     [ -n "$python" ] || fail "no Python 3.11 to 3.13 found; install one and run this again"
 else

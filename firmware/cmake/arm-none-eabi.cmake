@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Bare metal for Cortex-M. The core's flags come from the target file.
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR arm)

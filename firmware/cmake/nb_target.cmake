@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Reads a target file (deploy/targets/*.toml), so that boards are described once for Python and
 # for CMake. It understands what the target files use: [tables], key = "text", integers (decimal
 # or 0x), booleans, and arrays of text on one line. A key of a table becomes NB_TARGET_<table>_<key>.

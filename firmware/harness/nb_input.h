@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The input tensors, laid end to end. */
 #ifndef NB_INPUT_H
 #define NB_INPUT_H

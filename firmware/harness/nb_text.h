@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Text out and numbers in, without stdio: a few hundred bytes of flash. */
 #ifndef NB_TEXT_H
 #define NB_TEXT_H
@@ -9,15 +10,15 @@ extern "C" {
 #endif
 
 void nb_put_text(const char *text);
-void nb_put_line(const char *text);         /* with CR LF */
-void nb_put_error(const char *text);        /* a line e-[text] */
-void nb_put_unsigned(uint64_t value);       /* decimal */
+void nb_put_line(const char *text);   /* with CR LF */
+void nb_put_error(const char *text);  /* a line e-[text] */
+void nb_put_unsigned(uint64_t value); /* decimal */
 void nb_put_hex(uint32_t value, uint32_t digits);
-void nb_put_thousandths(int32_t value);     /* 1234 -> 1.234 */
-void nb_put_json_string(const char *text);  /* quoted; quotes, backslashes, controls escaped */
-void nb_put_key(const char *key);           /* "key": */
-void nb_put_pair(const char *key, uint64_t value); /* "key":value */
-void nb_next_pair(const char *key, uint64_t value); /* ,"key":value */
+void nb_put_thousandths(int32_t value);    /* 1234 -> 1.234 */
+void nb_put_json_string(const char *text); /* quoted; quotes, backslashes, controls escaped */
+void nb_put_key(const char *key);          /* "key": */
+void nb_put_pair(const char *key, uint64_t value);   /* "key":value */
+void nb_next_pair(const char *key, uint64_t value);  /* ,"key":value */
 void nb_put_count(const char *text, uint64_t value); /* a line: text, then the number */
 
 /* Reads on to the end of a command and forgets it. Returns NB_PORT_END or 0. */

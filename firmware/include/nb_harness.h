@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The serial command loop around one generated model. firmware/README.md lists the commands. */
 #ifndef NB_HARNESS_H
 #define NB_HARNESS_H

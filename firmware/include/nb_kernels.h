@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The kernels: int8 tensors in NHWC order, batch 1, constants prepared by the compiler.
  *
  * A kernel gets a layer: a const struct with everything that is known at compile time, its
@@ -310,9 +311,9 @@ nb_kernel nb_elementwise_pixels_s8;
 typedef struct {
   nb_elementwise op;
   const int8_t *constant;
-  uint32_t position;            /* of the constant: operand 0 or 1 */
-  uint32_t row_step;            /* of the constant, from one row to the next */
-  uint32_t shape[5], step[5];   /* of a row: output sizes; elements of the constant, 0: broadcast */
+  uint32_t position;          /* of the constant: operand 0 or 1 */
+  uint32_t row_step;          /* of the constant, from one row to the next */
+  uint32_t shape[5], step[5]; /* of a row: output sizes; elements of the constant, 0: broadcast */
   nb_ring in, out;
 } nb_elementwise_constant_params;
 nb_kernel nb_elementwise_constant_s8;

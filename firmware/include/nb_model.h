@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The only door between a generated model and whoever runs it.
  *
  * A generated model.c defines everything declared here. There is one model in a firmware image.

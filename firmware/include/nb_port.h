@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the harness needs from a machine. One folder in ports/ implements it; a port knows no
  * model and no kernel. */
 #ifndef NB_PORT_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Running layers: one as a whole, or a stream of them row by row.
  *
  * A stream is a chain of layers in execution order, with any shortcuts, that compute a few rows as
@@ -29,7 +30,8 @@ typedef struct {
 
 typedef struct {
   const nb_rows_layer *layers;
-  uint16_t *done; /* [0] counts the rows of the stream's input, [1 + i] those that layer i has made */
+  /* [0] counts the rows of the stream's input, [1 + i] those that layer i has made. */
+  uint16_t *done;
   uint16_t count;   /* layers */
   uint16_t restart; /* 1 + the last layer that reads the stream's input */
 } nb_stream;

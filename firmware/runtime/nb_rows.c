@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See nb_rows.h. */
 #include "nb_rows.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // nb_model.h on top of TensorFlow Lite Micro, which its user has built: the same harness then runs
 // the flatbuffer as it is, for a comparison. Not part of the default build; C++17, no heap.
 #include <new>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Runs a generated model over many inputs on the host.
  *
  * An item is the bytes of all inputs in their order; its result the bytes of all outputs. Built as

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Registers that every ARMv7-M core has, and what its ports share. */
 #ifndef NB_CORTEX_M_H
 #define NB_CORTEX_M_H
@@ -71,7 +72,7 @@ void nb_counter_init(void);
 void nb_cortex_m7_on(void);
 
 static inline void nb_irq_clear(uint32_t number) {
-    NB_NVIC_ICPR(number) = 1U << (number % 32U);
+  NB_NVIC_ICPR(number) = 1U << (number % 32U);
 }
 
 /* Sleeps until one of two interrupts is pending. They are enabled here alone, where none can run a

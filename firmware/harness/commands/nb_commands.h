@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The commands of the serial protocol. Each gets the harness's state and its arguments; none calls
  * another one's file. */
 #ifndef NB_COMMANDS_H
@@ -9,8 +10,8 @@
 
 /* Numbers behind a command's words; the text itself is gone when the command runs. */
 typedef struct {
-    uint32_t count;   /* inferences that `infer` asks for */
-    uint32_t warm_up; /* and those before them */
+  uint32_t count;   /* inferences that `infer` asks for */
+  uint32_t warm_up; /* and those before them */
 } nb_arguments;
 
 typedef void nb_command(nb_harness_state *state, const nb_arguments *arguments);

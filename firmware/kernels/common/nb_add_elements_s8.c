@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Sums of runs of elements, for ADD with broadcasting; nb_add_s8 adds two tensors of one shape. */
 #include "nb_sum.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addition of two tensors with different scales, brought to a common one at 20 more bits. */
 #include "nb_clamp_s8.h"
 #include "nb_dsp.h"
@@ -8,8 +9,8 @@
 static int8_t add_one(const nb_add_params *p, int32_t value0, int32_t value1) {
   const int32_t a = (value0 - p->zero_point[0]) * (1 << LEFT_SHIFT);
   const int32_t b = (value1 - p->zero_point[1]) * (1 << LEFT_SHIFT);
-  const int32_t sum = nb_multiply(a, p->multiplier[0], p->shift[0]) +
-                      nb_multiply(b, p->multiplier[1], p->shift[1]);
+  const int32_t sum =
+      nb_multiply(a, p->multiplier[0], p->shift[0]) + nb_multiply(b, p->multiplier[1], p->shift[1]);
   const int32_t value = nb_multiply(sum, p->multiplier[2], p->shift[2]) + p->zero_point[2];
   return (int8_t)nb_clamp(value, p->minimum, p->maximum);
 }

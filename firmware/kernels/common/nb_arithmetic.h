@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The rounding of the reference, in portable C. Shared by the kernels, not a public header. */
 #ifndef NB_ARITHMETIC_H
 #define NB_ARITHMETIC_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See nb_clamp_s8.h. */
 #include "nb_clamp_s8.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Clamping a whole tensor, for kernels whose fast path saturates to int8 only. */
 #ifndef NB_CLAMP_S8_H
 #define NB_CLAMP_S8_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Kernels whose inner loops for cores with DSP instructions saturate to int8 only, for layers with a
  * narrower clamp. Portable ones clamp what they write themselves. */
 #include "nb_clamp_s8.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inputs one behind the other along an axis. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* 1x1 convolution, stride 1: a matrix product over pixels. */
 #include "nb_gemm_s8.h"
 

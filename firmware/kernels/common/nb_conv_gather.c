@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* See nb_conv_gather.h. */
 #include "nb_conv_gather.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The inputs of output pixels, one row of the kernel behind the other, padding filled in. */
 #ifndef NB_CONV_GATHER_H
 #define NB_CONV_GATHER_H

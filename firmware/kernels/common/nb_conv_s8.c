@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Convolution with any kernel: gathers patches of the input, then multiplies as a matrix. */
 #include "nb_conv_gather.h"
 #include "nb_gemm_s8.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Depthwise convolution, one output an input channel, in place.
  *
  * Four channels at a time, padded input rows are copied into planes of int16, one plane a channel,
@@ -10,7 +11,9 @@
 
 #define CHANNELS 4u
 
-static inline int16_t scaled(int32_t value) { return (int16_t)(value * (1 << NB_PLANE_SHIFT)); }
+static inline int16_t scaled(int32_t value) {
+  return (int16_t)(value * (1 << NB_PLANE_SHIFT));
+}
 
 /* Sets `count` values to the input's zero point. */
 static void pad(const nb_depthwise_conv_params *p, int16_t *to, uint32_t count) {
@@ -168,7 +171,7 @@ __attribute__((noinline)) static void in_bands(const nb_layer *layer, uint32_t f
     uint32_t next = first * p->stride_h; /* the padded row to copy next */
     for (uint32_t y = first, band; y < last; y += band) {
       const uint32_t top = y * p->stride_h; /* the padded row at the top of the planes */
-      if (next < top) next = top; /* a stride above the kernel's extent skips rows */
+      if (next < top) next = top;           /* a stride above the kernel's extent skips rows */
       band = last - y < most ? last - y : most;
       const uint32_t end = top + (band - 1) * p->stride_h + extent;
       fill(p, input + channel, (int32_t)next - p->pad_top, (int32_t)end - p->pad_top, count,

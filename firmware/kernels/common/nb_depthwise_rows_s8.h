@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Inner loops of the depthwise convolution on cores with DSP instructions. */
 #ifndef NB_DEPTHWISE_ROWS_S8_H
 #define NB_DEPTHWISE_ROWS_S8_H

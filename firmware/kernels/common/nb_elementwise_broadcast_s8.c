@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Walks over two operands of different shapes, for ADD, SUB and MUL. */
 #include "nb_arithmetic.h"
 

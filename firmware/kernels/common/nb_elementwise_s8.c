@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Walks over two operands of one shape, or over one and a constant, for ADD, SUB and MUL. */
 #include "nb_walk.h"
 

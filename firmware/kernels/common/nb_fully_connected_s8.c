@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Fully connected layer. */
 #include "nb_gemm_s8.h"
 

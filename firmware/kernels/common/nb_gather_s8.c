@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Elements in another order, or some of them, for TRANSPOSE and STRIDED_SLICE. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A table of 256 entries, applied to every byte. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Maximum pooling; padding does not count. */
 #include "nb_pool_window.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Mean over height and width. */
 #include "nb_dsp.h"
 

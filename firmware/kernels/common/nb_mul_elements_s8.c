@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Products of runs of elements, for MUL. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Padding with a constant around rows, columns and channels. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The part of a pooling window that lies inside the image. Shared by the poolings. */
 #ifndef NB_POOL_WINDOW_H
 #define NB_POOL_WINDOW_H

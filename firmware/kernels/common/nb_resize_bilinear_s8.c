@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Every output pixel lies between four of the input's, at a place found at compile time. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Every output pixel is one of the input's; which one was found at compile time. */
 #include "nb_arithmetic.h"
 

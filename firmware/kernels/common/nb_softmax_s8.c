@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Softmax over the last axis, in fixed point. */
 #include "nb_arithmetic.h"
 
@@ -46,8 +47,7 @@ void nb_softmax_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
     }
     /* sum is at least 1.0: the maximum itself is in it. */
     const int32_t headroom = leading_zeros((uint32_t)sum);
-    const int32_t scale =
-        one_over_one_plus((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
+    const int32_t scale = one_over_one_plus((int32_t)(((uint32_t)sum << headroom) - 0x80000000u));
     const int32_t exponent = SUM_INTEGER_BITS - headroom + 31 - 8;
     for (uint32_t i = 0; i < p->depth; i++) {
       const int32_t share = nb_doubling_high_mul(scale, p->exponentials[maximum - input[i]]);

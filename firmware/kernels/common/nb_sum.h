@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Sums and differences of values with different scales, brought to a common one at 20 more bits.
  * Shared by the kernels, not a public header. */
 #ifndef NB_SUM_H

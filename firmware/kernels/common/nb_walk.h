@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* How kernels go over maps element by element: through rings, and over pieces of every pixel.
  *
  * Inlined, so that each kernel's own function is called directly; `op` is its first argument. */
@@ -11,9 +12,11 @@ typedef void nb_two_to_one(const void *op, uint32_t count, const int8_t *input0,
 
 /* Rows first..last - 1 of two maps of one shape, `row` elements each: as many at once as follow one
  * another in all rings. */
-static inline __attribute__((always_inline)) void nb_walk_two(
-    const nb_layer *layer, nb_two_to_one *function, const void *op, const nb_ring in[2],
-    nb_ring out, uint32_t row, uint32_t first, uint32_t last) {
+static inline __attribute__((always_inline)) void nb_walk_two(const nb_layer *layer,
+                                                              nb_two_to_one *function,
+                                                              const void *op, const nb_ring in[2],
+                                                              nb_ring out, uint32_t row,
+                                                              uint32_t first, uint32_t last) {
   for (uint32_t y = first, run; y < last; y += run) {
     run = nb_ring_run(in[0], y, last);
     run = nb_ring_run(in[1], y, y + run);

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Sum or difference of two tensors, each with a factor: one shift and one saturation. */
 #include "nb_dsp.h"
 #include "nb_walk.h"
 
 #ifdef NB_DSP
-#define ONE                        \
+#define ONE \
   "ldrsb %[sum], [%[a]], #1\n"     \
   "ldrsb %[value], [%[b]], #1\n"   \
   "mla %[sum], %[sum], %[factor0], %[offset]\n" \

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* 1x1 convolution, stride 1, in portable C and with any requantization. */
 #include "nb_arithmetic.h"
 

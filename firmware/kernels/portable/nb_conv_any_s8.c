@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Convolution with any kernel in portable C and with any requantization. */
 #include "nb_conv_gather.h"
 

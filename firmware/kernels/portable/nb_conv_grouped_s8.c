@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Convolution in groups: an output channel reads only its group's input channels. */
 #include "nb_arithmetic.h"
 
@@ -32,8 +33,7 @@ void nb_conv_grouped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
       for (uint32_t channel = 0; channel < p->out_c; channel++) {
         const int32_t sum = accumulate(
             p, input + channel / filters * p->group_c, (int32_t)(y * p->stride_h) - p->pad_top,
-            (int32_t)(x * p->stride_w) - p->pad_left,
-            (const int8_t *)p->weights + channel * row);
+            (int32_t)(x * p->stride_w) - p->pad_left, (const int8_t *)p->weights + channel * row);
         target[channel] = nb_requantize(&p->requantization, channel, sum);
       }
     }

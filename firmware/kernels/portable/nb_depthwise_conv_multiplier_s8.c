@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Depthwise convolution with several outputs an input channel. */
 #include "nb_arithmetic.h"
 
@@ -29,9 +30,9 @@ void nb_depthwise_conv_multiplier_s8(const nb_layer *layer, uint32_t first, uint
     int8_t *target = output + nb_ring_place(p->out, y) * p->out_w * p->pitch;
     for (uint32_t x = 0; x < p->out_w; x++, target += p->pitch) {
       for (uint32_t channel = 0; channel < p->out_c; channel++) {
-        const int32_t sum = accumulate(
-            p, input + channel / multiplier, (int32_t)(y * p->stride_h) - p->pad_top,
-            (int32_t)(x * p->stride_w) - p->pad_left, p->weights + channel * taps);
+        const int32_t sum =
+            accumulate(p, input + channel / multiplier, (int32_t)(y * p->stride_h) - p->pad_top,
+                       (int32_t)(x * p->stride_w) - p->pad_left, p->weights + channel * taps);
         target[channel] = nb_requantize(&p->requantization, channel, sum);
       }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Output rows of a depthwise convolution in portable C, with any kernel and requantization. */
 #include "nb_depthwise_rows_s8.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Fully connected layer in portable C and with any requantization. */
 #include "nb_arithmetic.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Instructions of the ARMv7E-M DSP extension that C has no word for: Cortex-M4, M7, M33, M55. */
 #ifndef NB_DSP_H
 #define NB_DSP_H

@@ -23,7 +23,8 @@ void nb_gemm_1_pixel(nb_gemm_function *gemm, const void *weights, const nb_requa
     pairs[2 * i + 1] = scaled ? word & NB_ODD_BYTES : nb_sxtb16_high(word);
   }
   const struct nb_gemm call = {
-      r->channels, output, 0, nb_gemm_zero_point(r), 0, wide, of_int16 ? 2 * words - rest : words, weights,
+      r->channels, output, 0, nb_gemm_zero_point(r), 0, wide, of_int16 ? 2 * words - rest : words,
+      weights,
   };
   (of_int16 ? gemm : scaled ? nb_gemm_1_single : nb_gemm_1)(&call);
 }

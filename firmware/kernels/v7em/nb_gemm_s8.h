@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Matrix product of four pixels with packed weights, on cores with DSP instructions.
  *
  * Shared by the convolutions. Pixels are widened once to int16 and interleaved, then every output
@@ -56,8 +57,8 @@ static inline int32_t nb_gemm_zero_point(const nb_requantization *r) {
  * made by nb_gemm_function, saturated to int8; pixel i's go to output + i * pitch. The caller sets
  * `output`. */
 static inline void nb_gemm_prepare(struct nb_gemm *call, const void *weights,
-                                   const nb_requantization *r, const int16_t *wide,
-                                   uint32_t depth, uint32_t pitch) {
+                                   const nb_requantization *r, const int16_t *wide, uint32_t depth,
+                                   uint32_t pitch) {
   call->channels = r->channels;
   call->output_stride = pitch;
   call->zero_point = nb_gemm_zero_point(r);

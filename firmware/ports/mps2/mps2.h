@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addresses of the MPS2 board's FPGA images AN386 (Cortex-M4) and AN500 (Cortex-M7):
  * Arm application notes DAI 0386 and DAI 0500, memory map. */
 #ifndef NB_MPS2_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addresses of nRF52840: Product Specification (PS), chapters CLOCK, NVMC, GPIO, TIMER, UART;
  * names as there and in Nordic's nrf52840.h. */
 #ifndef NB_CHIP_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the STM32 families have in common: GPIO, TIM2 and how their ports are cut.
  *
  * ports/<family>/nb_chip.h has the family's addresses, ports/<family>/clock.c its start-up; this
@@ -29,10 +30,10 @@
 
 /* Frequencies in Hz that the start-up reached; timer_hz drives TIM2. */
 typedef struct {
-    uint32_t core_hz;
-    uint32_t apb1_hz;
-    uint32_t apb2_hz;
-    uint32_t timer_hz;
+  uint32_t core_hz;
+  uint32_t apb1_hz;
+  uint32_t apb2_hz;
+  uint32_t timer_hz;
 } nb_clocks;
 
 /* The family's clock.c: full speed, wait states, caches. Where the oscillator or the PLL does not

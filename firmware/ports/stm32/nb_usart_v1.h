@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* USART of STM32F4 (RM0090, chapter 30): one status and one data register. */
 #ifndef NB_USART_V1_H
 #define NB_USART_V1_H

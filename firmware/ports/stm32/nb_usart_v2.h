@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* USART and LPUART of STM32F7, H7 and L4 (RM0385, chapter 31; RM0433, chapter 48; RM0432,
  * chapters 50 and 51). */
 #ifndef NB_USART_V2_H

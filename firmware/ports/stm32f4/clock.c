@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Full speed from the external oscillator: RM0090 and RM0390, chapters 3 (FLASH), 5 (PWR) and 6/7
  * (RCC). Five wait states serve 150-180 MHz at 2.7-3.6 V; prefetch and both flash caches are on,
  * as production firmware has them. 180 MHz (F446) needs the over-drive, 168 MHz does not. */
@@ -10,38 +11,38 @@ _Static_assert(NB_BOARD_HSE_HZ / NB_BOARD_PLL_M * NB_BOARD_PLL_N / NB_BOARD_PLL_
                "the target file's PLL does not give its clock_hz");
 
 nb_clocks nb_chip_clocks_on(void) {
-    const nb_clocks internal = {NB_CHIP_HSI_HZ, NB_CHIP_HSI_HZ, NB_CHIP_HSI_HZ, NB_CHIP_HSI_HZ};
-    FLASH_ACR = FLASH_ACR_PRFTEN | FLASH_ACR_ICEN | FLASH_ACR_DCEN;
-    RCC_APB1ENR |= RCC_APB1ENR_PWREN;
-    if (NB_BOARD_HSE_BYPASS != 0) {
-        RCC_CR |= RCC_CR_HSEBYP;
+  const nb_clocks internal = {NB_CHIP_HSI_HZ, NB_CHIP_HSI_HZ, NB_CHIP_HSI_HZ, NB_CHIP_HSI_HZ};
+  FLASH_ACR = FLASH_ACR_PRFTEN | FLASH_ACR_ICEN | FLASH_ACR_DCEN;
+  RCC_APB1ENR |= RCC_APB1ENR_PWREN;
+  if (NB_BOARD_HSE_BYPASS != 0) {
+    RCC_CR |= RCC_CR_HSEBYP;
+  }
+  RCC_CR |= RCC_CR_HSEON;
+  if (nb_wait_for(&RCC_CR, RCC_CR_HSERDY, RCC_CR_HSERDY) == 0) {
+    return internal;
+  }
+  RCC_PLLCFGR = NB_BOARD_PLL_M | NB_BOARD_PLL_N << 6 | (NB_BOARD_PLL_P / 2U - 1U) << 16 |
+                RCC_PLLCFGR_PLLSRC_HSE | NB_PLL_Q << 24 | NB_PLL_R << 28;
+  RCC_CR |= RCC_CR_PLLON;
+  if (NB_BOARD_OVERDRIVE != 0) {
+    PWR_CR |= PWR_CR_ODEN;
+    if (nb_wait_for(&PWR_CSR, PWR_CSR_ODRDY, PWR_CSR_ODRDY) == 0) {
+      return internal;
     }
-    RCC_CR |= RCC_CR_HSEON;
-    if (nb_wait_for(&RCC_CR, RCC_CR_HSERDY, RCC_CR_HSERDY) == 0) {
-        return internal;
+    PWR_CR |= PWR_CR_ODSWEN;
+    if (nb_wait_for(&PWR_CSR, PWR_CSR_ODSWRDY, PWR_CSR_ODSWRDY) == 0) {
+      return internal;
     }
-    RCC_PLLCFGR = NB_BOARD_PLL_M | NB_BOARD_PLL_N << 6 | (NB_BOARD_PLL_P / 2U - 1U) << 16 |
-                  RCC_PLLCFGR_PLLSRC_HSE | NB_PLL_Q << 24 | NB_PLL_R << 28;
-    RCC_CR |= RCC_CR_PLLON;
-    if (NB_BOARD_OVERDRIVE != 0) {
-        PWR_CR |= PWR_CR_ODEN;
-        if (nb_wait_for(&PWR_CSR, PWR_CSR_ODRDY, PWR_CSR_ODRDY) == 0) {
-            return internal;
-        }
-        PWR_CR |= PWR_CR_ODSWEN;
-        if (nb_wait_for(&PWR_CSR, PWR_CSR_ODSWRDY, PWR_CSR_ODSWRDY) == 0) {
-            return internal;
-        }
-    }
-    if (nb_wait_for(&RCC_CR, RCC_CR_PLLRDY, RCC_CR_PLLRDY) == 0) {
-        return internal;
-    }
-    FLASH_ACR = FLASH_ACR_PRFTEN | FLASH_ACR_ICEN | FLASH_ACR_DCEN | NB_BOARD_FLASH_LATENCY;
-    (void)FLASH_ACR; /* the new wait states hold before the clock rises */
-    RCC_CFGR = RCC_CFGR_PPRE1_DIV4 | RCC_CFGR_PPRE2_DIV2;
-    RCC_CFGR |= RCC_CFGR_SW_PLL;
-    if (nb_wait_for(&RCC_CFGR, RCC_CFGR_SWS, RCC_CFGR_SWS_PLL) == 0) {
-        return internal;
-    }
-    return (nb_clocks){NB_CLOCK_HZ, NB_CLOCK_HZ / 4U, NB_CLOCK_HZ / 2U, NB_CLOCK_HZ / 2U};
+  }
+  if (nb_wait_for(&RCC_CR, RCC_CR_PLLRDY, RCC_CR_PLLRDY) == 0) {
+    return internal;
+  }
+  FLASH_ACR = FLASH_ACR_PRFTEN | FLASH_ACR_ICEN | FLASH_ACR_DCEN | NB_BOARD_FLASH_LATENCY;
+  (void)FLASH_ACR; /* the new wait states hold before the clock rises */
+  RCC_CFGR = RCC_CFGR_PPRE1_DIV4 | RCC_CFGR_PPRE2_DIV2;
+  RCC_CFGR |= RCC_CFGR_SW_PLL;
+  if (nb_wait_for(&RCC_CFGR, RCC_CFGR_SWS, RCC_CFGR_SWS_PLL) == 0) {
+    return internal;
+  }
+  return (nb_clocks){NB_CLOCK_HZ, NB_CLOCK_HZ / 4U, NB_CLOCK_HZ / 2U, NB_CLOCK_HZ / 2U};
 }

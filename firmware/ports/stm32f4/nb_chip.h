@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addresses of STM32F405, F407 (RM0090) and F446 (RM0390): memory map, chapters RCC, PWR, FLASH;
  * names as in ST's CMSIS header stm32f4xx.h. */
 #ifndef NB_CHIP_H

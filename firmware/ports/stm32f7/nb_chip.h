@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addresses of STM32F746 (RM0385): memory map, chapters RCC, PWR, FLASH;
  * names as in ST's CMSIS header stm32f746xx.h. */
 #ifndef NB_CHIP_H

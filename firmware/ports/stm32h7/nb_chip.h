@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addresses of STM32H743 (RM0433) and of the Cortex-M7 in STM32H747 (RM0399): memory map, chapters
  * RCC, PWR, FLASH, SYSCFG; names as in ST's CMSIS headers stm32h743xx.h and stm32h747xx.h. */
 #ifndef NB_CHIP_H

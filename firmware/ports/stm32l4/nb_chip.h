@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Addresses of STM32L4R5 (RM0432): memory map, chapters RCC, PWR, FLASH; names as in ST's CMSIS
  * header stm32l4r5xx.h. */
 #ifndef NB_CHIP_H

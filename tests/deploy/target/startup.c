@@ -34,8 +34,7 @@ static void put_number(int value) {
 static void finish(int code) {
   const uint32_t arguments[2] = {0x20026, (uint32_t)code};
   semihost(0x20, arguments);
-  for (;;) {
-  }
+  for (;;) {}
 }
 
 static void reset(void) {
@@ -62,5 +61,5 @@ static void fault(void) {
 }
 
 __attribute__((section(".vectors"), used)) static const void *const vectors[16] = {
-    &stack_top, (const void *)reset, (const void *)fault, (const void *)fault,
+    &stack_top,          (const void *)reset, (const void *)fault, (const void *)fault,
     (const void *)fault, (const void *)fault, (const void *)fault};

@@ -7,6 +7,8 @@ Nobody else asks which core it is: they ask :func:`backend_of` a target's core, 
 from collections.abc import Callable
 
 from deploy.backends.backend import (
+    C_CHOICE,
+    C_CONDITION,
     NULL,
     Backend,
     ByBackend,
@@ -53,6 +55,8 @@ def widening_cores() -> list[str]:
 
 __all__ = [
     "BACKENDS",
+    "C_CHOICE",
+    "C_CONDITION",
     "NULL",
     "PLANNING",
     "PORTABLE",

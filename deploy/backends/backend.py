@@ -7,6 +7,12 @@ import numpy as np
 
 T = TypeVar("T")
 
+C_CONDITION = "NB_DSP"
+"""What ``nb_backend.h`` defines where the fast backend's kernels run."""
+
+C_CHOICE = "NB_INNER_LOOP"
+"""Its macro that takes one of two values."""
+
 
 @dataclass(frozen=True)
 class Symbol:
@@ -21,7 +27,7 @@ NULL = Symbol("0")
 
 @dataclass(frozen=True)
 class ByBackend(Generic[T]):
-    """A value that differs by backend: ``NB_INNER_LOOP(fast, portable)`` in C."""
+    """A value that differs by backend: what V7EM takes, and what all other cores take."""
 
     fast: T
     portable: T

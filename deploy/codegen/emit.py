@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment
 
-from deploy.backends import ByBackend, Symbol
+from deploy.backends import C_CHOICE, C_CONDITION, ByBackend, Symbol
 from deploy.codegen.plan import Plan, PlannedLayer
 from deploy.core.templates import template_set
 from deploy.schedule import Flow, Schedule, plane_rows, restart_of_input, stream_layers
@@ -71,7 +71,7 @@ def _field(value: object, constant_name: str) -> str:
             return name
         case ByBackend(fast, portable):
             both = _field(fast, constant_name), _field(portable, constant_name)
-            return f"NB_INNER_LOOP({', '.join(both)})"
+            return f"{C_CHOICE}({', '.join(both)})"
         case Requantization():
             return _requantization(value, constant_name.rsplit("_", 1)[0])
         case ElementwiseOp():
@@ -170,7 +170,7 @@ def emit_files(flow: Flow, schedule: Schedule, plan: Plan) -> dict[str, str]:
             "name": _constant_name(number, field),
             "versions": [("", constant.data)]
             if constant.fast is None
-            else [("#ifdef NB_DSP\n", constant.fast), ("#else\n", constant.data)],
+            else [(f"#ifdef {C_CONDITION}\n", constant.fast), ("#else\n", constant.data)],
         }
         for number, layer in enumerate(flow.layers)
         for field, constant in layer.constants()

@@ -6,7 +6,11 @@
 #include <string.h>
 
 /* Loops that are themselves what they would be replaced by. */
+#ifdef __clang__
+#define NB_NO_SELF_CALL __attribute__((no_builtin))
+#else
 #define NB_NO_SELF_CALL __attribute__((optimize("no-tree-loop-distribute-patterns")))
+#endif
 
 static int nb_all_aligned(const void *to, const void *from, size_t count) {
   return (((uintptr_t)to | (uintptr_t)from | count) & 3U) == 0U;

@@ -23,12 +23,24 @@ def test_kernels_compile_without_warnings(core, level, tmp_path):
     assert len(list(tmp_path.glob("*.o"))) == len(SOURCES)
 
 
+# A freestanding compiler brings no C library.
+STRING_H = """
+#include <stddef.h>
+void *memcpy(void *, const void *, size_t);
+void *memset(void *, int, size_t);
+void *memmove(void *, const void *, size_t);
+"""
+
+
 @pytest.mark.skipif(shutil.which("clang") is None, reason="no clang")
-@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4", "cortex-m7"])
-def test_clang_takes_the_assembly(core, tmp_path):
-    for source in kernel_sources(".S"):
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m3", "cortex-m4", "cortex-m7"])
+def test_clang_takes_c_and_assembly(core, tmp_path):
+    (tmp_path / "string.h").write_text(STRING_H)
+    for source in SOURCES:
+        standard = ["-std=c11"] if source.suffix == ".c" else []
         subprocess.run(
-            ["clang", "--target=arm-none-eabi", "-mthumb", f"-mcpu={core}", *kernel_includes(),
-             "-Werror", "-c", str(source), "-o", str(tmp_path / "out.o")],
+            ["clang", "--target=arm-none-eabi", "-mthumb", f"-mcpu={core}", "-Os", *standard,
+             "-ffreestanding", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", *kernel_includes(),
+             "-c", str(source), "-o", str(tmp_path / "out.o")],
             check=True,
         )  # fmt: skip

@@ -14,16 +14,14 @@ from deploy.core.templates import template_set
 from deploy.schedule import Flow, Schedule, plane_rows, restart_of_input, stream_layers
 from deploy.tflite.layer import Layer
 from deploy.tflite.parameters import (
-    Constant,
     DepthwiseConvParams,
     ElementwiseOp,
     OneRingParams,
     Params,
     PitchedParams,
-    Requantization,
-    Ring,
     TwoRingsParams,
 )
+from deploy.tflite.values import Constant, Requantization, Ring
 
 VALUES_A_LINE = 24
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from deploy.schedule.flow import Flow, Join
 from deploy.tflite import Graph, Layer
-from deploy.tflite.parameters import ConcatenationParams, Constant
+from deploy.tflite.parameters import ConcatenationParams
+from deploy.tflite.values import Constant
 
 
 def join_flow(graph: Graph, layers: Sequence[Layer], *, apart: bool = True) -> Flow:

@@ -12,7 +12,8 @@ from deploy.backends import most_scratch
 from deploy.schedule.flow import Flow
 from deploy.schedule.stream import PUSH, Segment, Step, stream_steps
 from deploy.tflite import Layer
-from deploy.tflite.parameters import DepthwiseConvParams, Ring
+from deploy.tflite.parameters import DepthwiseConvParams
+from deploy.tflite.values import Ring
 
 ALIGNMENT = 4
 FOREVER = 1 << 30

@@ -4,11 +4,11 @@ from deploy.tflite.ir import DType, Graph, Operator, Quantization, Tensor
 from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.ops import find_operator, supported_operators
 from deploy.tflite.ops.gather import copy_layer
-from deploy.tflite.parameters import Constant, Requantization
 from deploy.tflite.passes.nested import merge_concatenations
 from deploy.tflite.passes.pads import fold_pads
 from deploy.tflite.reader import parse_graph, read_graph
 from deploy.tflite.tflm import TflmModel, tflm_available
+from deploy.tflite.values import Constant, Requantization
 
 __all__ = [
     "Constant",

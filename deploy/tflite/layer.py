@@ -4,15 +4,14 @@ from dataclasses import dataclass
 
 from deploy.backends import BACKENDS
 from deploy.tflite.parameters import (
-    Constant,
     DepthwiseConvParams,
     DepthwiseParams,
     ElementsParams,
     Params,
     PitchedParams,
     ProductParams,
-    Requantization,
 )
+from deploy.tflite.values import Constant, Requantization
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import math
 import numpy as np
 
 from deploy.tflite.ir import DType, Graph, Operator, Quantization, Tensor
-from deploy.tflite.parameters import Constant, Requantization
 from deploy.tflite.schema import ActivationFunctionType
+from deploy.tflite.values import Constant, Requantization
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 

@@ -9,8 +9,9 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import require_int8
 from deploy.tflite.ops.lookup import refuse_constant
-from deploy.tflite.parameters import ConcatenationParams, Constant
+from deploy.tflite.parameters import ConcatenationParams
 from deploy.tflite.schema import BuiltinOptions, ConcatenationOptions
+from deploy.tflite.values import Constant
 
 OPTIONS = BuiltinOptions.ConcatenationOptions
 NEEDS_OPTIONS = True

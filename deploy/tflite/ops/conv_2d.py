@@ -24,8 +24,9 @@ from deploy.tflite.ops.window import (
     paddings_before,
     window_shape,
 )
-from deploy.tflite.parameters import Constant, Conv1x1Params, ConvParams
+from deploy.tflite.parameters import Conv1x1Params, ConvParams
 from deploy.tflite.schema import BuiltinOptions, Conv2DOptions
+from deploy.tflite.values import Constant
 
 OPTIONS = BuiltinOptions.Conv2DOptions
 NEEDS_OPTIONS = True

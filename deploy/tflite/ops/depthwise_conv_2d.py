@@ -30,14 +30,9 @@ from deploy.tflite.ops.window import (
     paddings_before,
     window_shape,
 )
-from deploy.tflite.parameters import (
-    Constant,
-    DepthwiseConvMultiplierParams,
-    DepthwiseConvParams,
-    Function,
-    Requantization,
-)
+from deploy.tflite.parameters import DepthwiseConvMultiplierParams, DepthwiseConvParams, Function
 from deploy.tflite.schema import BuiltinOptions, DepthwiseConv2DOptions
+from deploy.tflite.values import Constant, Requantization
 
 OPTIONS = BuiltinOptions.DepthwiseConv2DOptions
 NEEDS_OPTIONS = True

@@ -17,13 +17,13 @@ from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import activation_range, check_activation, require_int8
 from deploy.tflite.ops.lookup import lower_lookup
 from deploy.tflite.parameters import (
-    Constant,
     ElementwiseBroadcastParams,
     ElementwiseConstantParams,
     ElementwiseOp,
     ElementwiseParams,
 )
 from deploy.tflite.schema import AddOptions
+from deploy.tflite.values import Constant
 
 MAX_AXES = 6
 

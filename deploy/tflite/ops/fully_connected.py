@@ -17,12 +17,13 @@ from deploy.tflite.numerics import (
 from deploy.tflite.ops.bias import read_bias
 from deploy.tflite.ops.product import in_one_rounding, product_requantization
 from deploy.tflite.ops.window import MAX_DIMENSION
-from deploy.tflite.parameters import Constant, FullyConnectedParams
+from deploy.tflite.parameters import FullyConnectedParams
 from deploy.tflite.schema import (
     BuiltinOptions,
     FullyConnectedOptions,
     FullyConnectedOptionsWeightsFormat,
 )
+from deploy.tflite.values import Constant
 
 OPTIONS = BuiltinOptions.FullyConnectedOptions
 NEEDS_OPTIONS = True

@@ -11,7 +11,8 @@ import numpy as np
 from deploy.tflite.ir import DType, Graph, Operator
 from deploy.tflite.layer import Layer, RowWindow
 from deploy.tflite.numerics import require_int8
-from deploy.tflite.parameters import Constant, LookupParams
+from deploy.tflite.parameters import LookupParams
+from deploy.tflite.values import Constant
 
 
 def check_lookup(graph: Graph, op: Operator) -> None:

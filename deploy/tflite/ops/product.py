@@ -13,8 +13,8 @@ from deploy.tflite.numerics import (
     unpack_channels,
 )
 from deploy.tflite.ops.bias import read_bias
-from deploy.tflite.parameters import Requantization
 from deploy.tflite.single_rounding import SCALE, find_single_rounding
+from deploy.tflite.values import Requantization
 
 CHANNELS_END = -(2**31)  # NB_CHANNELS_END_SINGLE
 

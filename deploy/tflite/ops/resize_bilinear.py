@@ -6,8 +6,9 @@ from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.ops.resize import Resize, check_resize, infer_resize, output_size
-from deploy.tflite.parameters import Constant, ResizeBilinearParams
+from deploy.tflite.parameters import ResizeBilinearParams
 from deploy.tflite.schema import BuiltinOptions, ResizeBilinearOptions
+from deploy.tflite.values import Constant
 
 OPTIONS = BuiltinOptions.ResizeBilinearOptions
 NEEDS_OPTIONS = False

@@ -7,8 +7,9 @@ from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import round_away
 from deploy.tflite.ops.resize import Resize, check_resize, infer_resize, output_size
-from deploy.tflite.parameters import Constant, ResizeNearestParams
+from deploy.tflite.parameters import ResizeNearestParams
 from deploy.tflite.schema import BuiltinOptions, ResizeNearestNeighborOptions
+from deploy.tflite.values import Constant
 
 OPTIONS = BuiltinOptions.ResizeNearestNeighborOptions
 NEEDS_OPTIONS = False

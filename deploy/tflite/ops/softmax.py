@@ -14,8 +14,9 @@ from deploy.tflite.flatbuffer import Table
 from deploy.tflite.ir import Graph, Operator
 from deploy.tflite.layer import Layer
 from deploy.tflite.numerics import INT32_MAX, quantize_multiplier, require_int8
-from deploy.tflite.parameters import Constant, SoftmaxParams
+from deploy.tflite.parameters import SoftmaxParams
 from deploy.tflite.schema import BuiltinOptions, SoftmaxOptions
+from deploy.tflite.values import Constant
 
 OPTIONS = BuiltinOptions.SoftmaxOptions
 NEEDS_OPTIONS = True

@@ -8,7 +8,8 @@ import pytest
 
 from deploy.core.places import firmware_root
 from deploy.tflite import parameters
-from deploy.tflite.parameters import ElementwiseOp, Params, Ring
+from deploy.tflite.parameters import ElementwiseOp, Params
+from deploy.tflite.values import Ring
 
 HEADER = (firmware_root() / "firmware" / "include" / "nb_kernels.h").read_text()
 CLASSES = {each.STRUCT: each for each in Params.__subclasses__()}

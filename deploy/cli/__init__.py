@@ -21,19 +21,20 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
 GROUPS = {
     "The whole job": ("run", "table"),
     "Stage by stage": (
-        "train", "contract", "quantize", "compile", "build", "measure", "report",
+        "train", "quantize", "compile", "build", "measure", "report",
     ),
-    "A model of your own": ("fit", "bench", "verify", "package"),
+    "A model of your own": ("fit", "bench", "package"),
     "Boards": ("flash",),
-    "Look": ("inspect", "list", "doctor"),
+    "Look": ("inspect", "verify", "list", "doctor"),
 }  # fmt: skip
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 
 # Words of earlier versions, and what is said today.
 RENAMED = {
+    "contract": "train",
+    "emulate": "measure --on qemu",
     "export": "quantize RUN",
     "import": "quantize FILE",
-    "emulate": "measure --on qemu",
     "plan": "inspect FILE --memory",
     "models": "list models",
     "targets": "list targets",

@@ -1,5 +1,31 @@
 """The stages of a run as functions: what the command line calls, for use from Python.
 
+The whole job; what is done already is not done again:
+
+>>> from deploy import run
+>>> from netbooster.experiment.recipe import load_recipe
+>>> recipe = load_recipe("digits").override({"train.steps": 40, "train.batch_size": 32})
+>>> result = run.pipeline(recipe, target="mps2-an386", folder="runs/digits", images=2)
+>>> result.selection.method in ("vanilla", "netbooster"), result.report.kept
+(True, True)
+
+Stage by stage, of one run (or of a comparison, whose selected run is returned):
+
+>>> quantized = run.quantize("runs/digits/netbooster", ranges="mse")
+>>> quantized.tflite.name, quantized.ranges
+('model.tflite', 'mse')
+>>> compiled = run.compile(quantized, target="nano-33-ble", schedule="rows")
+>>> firmware = run.build(compiled)  # for the board: flash it, and measure(firmware, on=PORT)
+>>> firmware.elf.name, firmware.sizes.arena == compiled.arena_bytes
+('firmware-nano-33-ble.elf', True)
+>>> import numpy as np
+>>> images = np.zeros((2, 32, 32, 1), np.int8)  # as they lie in the input tensor
+>>> measured = run.measure(run.build(compiled, target="mps2-an386"), images, on="qemu")
+>>> measured.exact.host, measured.instructions > 0
+(True, True)
+>>> run.report("runs/digits/netbooster", target="nano-33-ble").path.name
+'report.html'
+
 Each takes and returns plain objects (paths, hashes, figures), writes the same files as the command
 of its name, skips what is up to date, raises :class:`~deploy.core.errors.DeployError` or
 :class:`~netbooster.common.errors.NetBoosterError`, and is silent unless it gets a ``console``.
@@ -14,6 +40,8 @@ from deploy.run.planning import InputMode, Planning, ScheduleName
 from deploy.run.quantizing import quantize
 from deploy.run.reporting import report
 from deploy.run.results import Compiled, Firmware, Quantized, Report
+from deploy.run.selection import Score, Selection
+from deploy.run.stages import Result, Stage, pipeline
 from deploy.run.verifying import verify
 
 __all__ = [
@@ -25,12 +53,17 @@ __all__ = [
     "Planning",
     "Quantized",
     "Report",
+    "Result",
     "ScheduleName",
+    "Score",
+    "Selection",
+    "Stage",
     "build",
     "compile",
     "fit",
     "measure",
     "package",
+    "pipeline",
     "quantize",
     "report",
     "verify",

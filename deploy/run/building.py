@@ -12,6 +12,7 @@ from deploy.run.compiling import compile_file
 from deploy.run.folder import DEFAULT_TARGET, Run, chosen_in, need, runs_in
 from deploy.run.planning import Planning
 from deploy.run.results import Compiled, Firmware
+from deploy.run.selection import copy_selected
 from deploy.run.telling import Say, teller
 from netbooster.common.files import read_bytes, write_atomic
 
@@ -61,21 +62,21 @@ def build(
         if source.run is None:
             own = source.tflite if engine == "tflm" else source.generated
             return _build_single(own, board, output, engine, tflm_dir, say, tflite=source.tflite)
-        runs = runs_in(source.run)
+        folder = source.run
     else:
         board = load_target(target or DEFAULT_TARGET)
-        path = Path(source)
-        if path.is_file() or (path / "plan.json").is_file():
-            return _build_single(path, board, output, engine, tflm_dir, say)
-        runs = runs_in(path)
+        folder = Path(source)
+        if folder.is_file() or (folder / "plan.json").is_file():
+            return _build_single(folder, board, output, engine, tflm_dir, say)
     if output is not None:
         raise DeployError("--output is for a single model; a run has its own places")
-    for run in runs:
+    for run in runs_in(folder):
         if engine == "tflm":
             build_tflm_run(run, board, tflm_dir, force, say)
         else:
             _build_run(run, board, force, say)
-    return read_firmware(runs[-1], board, engine)
+    copy_selected(folder)
+    return read_firmware(chosen_in(folder), board, engine)
 
 
 def check_engine(engine: str, tflm_dir: str | Path | None) -> None:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.core.errors import DeployError
 from deploy.core.stamps import Stamp
-from deploy.run.folder import DEFAULT_TARGET, RunPaths, need, runs_in
+from deploy.run.folder import DEFAULT_TARGET, RunPaths, chosen_in, need, runs_in
 from deploy.run.planning import Planning
 from deploy.run.results import Compiled, Quantized
+from deploy.run.selection import copy_selected
 from deploy.run.telling import Say, teller
 from netbooster.common.files import read_bytes
 
@@ -67,7 +68,9 @@ def compile(
         for run in runs:
             need(run.tflite, f"quantize {file}")
             _compile_run(run, arguments, force, say)
-        return read_compiled(runs[-1].generated, runs[-1].tflite, target, runs[-1].folder)
+        copy_selected(file)
+        chosen = chosen_in(file)
+        return read_compiled(chosen.generated, chosen.tflite, target, chosen.folder)
     folder = file.with_name(f"{file.stem}-generated") if output is None else Path(output)
     compile_file(file, folder, file.stem, planning.arguments(board, in_run=False), say)
     return read_compiled(folder, file, target, None)

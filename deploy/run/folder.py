@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.core.errors import DeployError
+from deploy.run.selection import read_selection
 
 if TYPE_CHECKING:
     from netbooster.data import Dataset
@@ -83,7 +84,11 @@ class Run(RunPaths):
     """One run: its folder and its recipe."""
 
     recipe: "Recipe"
-    recipe_file: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        """The resolved recipe."""
+        return self.folder / "recipe.toml"
 
     @cached_property
     def dataset(self) -> "Dataset":
@@ -104,31 +109,54 @@ def need(path: Path, command: str) -> Path:
     return path
 
 
+def open_run(folder: Path) -> Run:
+    """The one run in a folder.
+
+    Raises:
+        DeployError: it is no run folder.
+        NetBoosterError: its recipe is damaged.
+    """
+    from netbooster.experiment.recipe import load_recipe
+
+    file = folder / "recipe.toml"
+    if not file.is_file():
+        raise DeployError(
+            f"{folder} is no run folder (no recipe.toml in it); "
+            f"make one with: netbooster train RECIPE --output {folder}"
+        )
+    return Run(folder, load_recipe(str(file)))
+
+
 def runs_in(folder: Path) -> list[Run]:
     """The runs that a folder stands for: itself, or those of a comparison.
 
     Raises:
-        DeployError: it is no run folder.
+        DeployError: it is no run folder, or a comparison whose training has not ended.
+        NetBoosterError: a folder of an earlier layout, or a damaged recipe.
     """
-    from deploy.run.context import model_of
-    from netbooster.experiment.recipe import load_recipe
+    selection = read_selection(folder)
+    if selection is not None:
+        return [open_run(folder / score.method) for score in selection.runs]
+    from netbooster.experiment.run import check_layout
+    from netbooster.methods import method_names
 
-    if (folder / "recipe.toml").is_file():
-        file = folder / "recipe.toml"
-        recipe = load_recipe(str(file))
-        names = ("vanilla", "boosted") if recipe.method is None else (model_of(recipe),)
-        if recipe.method is not None and not (folder / names[0]).is_dir():
-            return [Run(folder, recipe, file)]
-        return [Run(folder / name, recipe, file) for name in names]
-    file = folder.parent / "recipe.toml"
-    if folder.is_dir() and file.is_file():
-        return [Run(folder, load_recipe(str(file)), file)]
-    raise DeployError(
-        f"{folder} is no run folder (no recipe.toml in it); "
-        f"make one with: netbooster train RECIPE --output {folder}"
-    )
+    check_layout(folder)
+    begun = [name for name in method_names() if (folder / name / "recipe.toml").is_file()]
+    if begun:
+        raise DeployError(
+            f"{folder}: the comparison of {', '.join(begun)} is not trained to its end; go on "
+            f"with: netbooster run {folder / begun[0] / 'recipe.toml'} --output {folder}"
+        )
+    return [open_run(folder)]
 
 
 def chosen_in(folder: Path) -> Run:
-    """The run of a folder that is put forward: itself, or the selected one of a comparison."""
-    return runs_in(folder)[-1]
+    """The run of a folder that is put forward: itself, or the selected one of a comparison.
+
+    Raises:
+        DeployError, NetBoosterError: see :func:`runs_in`.
+    """
+    selection = read_selection(folder)
+    if selection is not None:
+        return open_run(folder / selection.method)
+    return runs_in(folder)[0]

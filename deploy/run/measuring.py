@@ -13,6 +13,7 @@ from deploy.evidence.measuring import Options, measure_firmware
 from deploy.run.building import build, build_tflm_run, check_engine, read_firmware
 from deploy.run.folder import DEFAULT_TARGET, Run, chosen_in, runs_in
 from deploy.run.results import Firmware
+from deploy.run.selection import copy_selected
 from deploy.run.telling import Say, teller
 from netbooster.common.files import read_bytes
 
@@ -95,12 +96,14 @@ def measure(
         return _measure_one(firmware, board, images, labels, options, say)
     emulated = choose_device(board, on) in EMULATORS
     # A board holds one firmware: the one that `netbooster flash` wrote.
-    found = []
-    for run in runs_in(place) if emulated else [chosen_in(place)]:
+    chosen = chosen_in(place)
+    found = {}
+    for run in runs_in(place) if emulated else [chosen]:
         if tflm_dir is not None:
             build_tflm_run(run, board, tflm_dir, False, say)
-        found.append(_measure_run(run, board, engine, images, options, force, say))
-    return found[-1]
+        found[run.folder] = _measure_run(run, board, engine, images, options, force, say)
+    copy_selected(place)
+    return found[chosen.folder]
 
 
 def _measure_one(

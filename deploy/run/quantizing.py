@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from deploy.core.errors import DeployError
 from deploy.core.stamps import Stamp, hash_file
-from deploy.run.folder import Run, need, runs_in
+from deploy.run.folder import Run, chosen_in, need, runs_in
 from deploy.run.ladder import METHODS, ROADS, Settings, choose
 from deploy.run.own_network import quantize_file
 from deploy.run.results import Quantized
+from deploy.run.selection import copy_selected
 from deploy.run.telling import Say, teller
 from netbooster.common.files import read_bytes, write_atomic
 
@@ -90,8 +91,7 @@ def quantize(
         raise DeployError(
             "--images, --weights and --output are for a network from elsewhere; a run has its own"
         )
-    runs = runs_in(folder)
-    for run in runs:
+    for run in runs_in(folder):
         recipe = run.recipe.quantization
         first = Settings(
             method or recipe.method,
@@ -102,9 +102,10 @@ def quantize(
         )
         budget = recipe.max_drop if max_drop is None else max_drop
         _check_road(first, budget)
-        need(run.contracted, f"train {run.recipe_file} --output {folder}")
+        need(run.contracted, f"train {run.recipe_file} --output {run.folder}")
         _quantize_run(run, first, budget, device, force, say)
-    return read_quantized(runs[-1])
+    copy_selected(folder)
+    return read_quantized(chosen_in(folder))
 
 
 def read_quantized(run: Run) -> Quantized:
@@ -158,7 +159,7 @@ def _quantize_run(
             "max_drop": max_drop,
             "data": run.dataset.fingerprint(),
         },
-        outputs=[run.tflite, run.model_json],
+        outputs=[run.tflite, run.model_json, run.summary],
     )
     if not force and stamp.is_current():
         say("quantize", f"{run.name}: up to date")
@@ -169,7 +170,7 @@ def _quantize_run(
 
 
 def _write(run: Run, first: Settings, max_drop: float | None, device: str, say: Say) -> None:
-    from deploy.run.model_io import input_quantization
+    from deploy.run.model_io import input_quantization, summarize
 
     made = choose(run, first, max_drop, device=device, say=say)
     trained, settings = made.network, made.settings
@@ -177,6 +178,8 @@ def _write(run: Run, first: Settings, max_drop: float | None, device: str, say: 
     for warning in warnings:
         say("quantize", f"{run.name}: warning: {warning}")
     scale, zero_point = input_quantization(trained.preprocess)
+    summary = summarize(trained, run.recipe)
+    write_atomic(run.summary, json.dumps(summary, indent=1) + "\n")
     write_atomic(run.tflite, made.flatbuffer)
     model = {
         "format": 1,

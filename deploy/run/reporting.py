@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from deploy.core.errors import DeployError
 from deploy.run.folder import DEFAULT_TARGET, need, runs_in
 from deploy.run.results import Report
+from deploy.run.selection import read_selection
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,13 +41,17 @@ def report(
         if board.runs_here:  # of a board alone, the report says what is missing
             need(run.measurement(board.name), f"measure {place} --target {board.name}")
     pixels, _, labels = next(iter(test_batches(runs[0].dataset, limit=SAMPLES)))
+    selection = read_selection(place)
+    pair = () if selection is None else selection.beside_each_other
     result = write_report(
         place,
         board.name,
+        pair,
+        why="" if selection is None else f"{selection.method}, {selection.why}",
         sample_images=list(zip(pixels[:SAMPLES], labels[:SAMPLES].tolist(), strict=True)),
     )
     if console is not None:
-        print_summary(place, board.name, console=console)
+        print_summary(place, board.name, pair, console=console)
         console.print(f"report: {result.path}", markup=False)
     return Report(result.path, result.verdict, tuple(result.lines))
 

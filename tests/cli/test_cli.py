@@ -198,7 +198,7 @@ def test_missing_program_is_told_before_training(
 
 @pytest.mark.parametrize(
     "command",
-    ["contract", "quantize", "compile", "build", "measure", "verify", "report"],
+    ["quantize", "compile", "build", "measure", "verify", "report"],
 )
 def test_stage_without_a_run(
     capfd: pytest.CaptureFixture[str], tmp_path: Path, command: str

@@ -94,8 +94,7 @@ def test_quantize_refuses(
 def test_verify_refuses_what_it_cannot_match(
     capfd: pytest.CaptureFixture[str], run_folder: Path
 ) -> None:
-    folder = run_folder / "vanilla"
-    folder.mkdir()
+    folder = run_folder
     assert "netbooster quantize" in refused(capfd, "verify", str(folder))
     (folder / "model.tflite").write_bytes(b"x")
     (folder / "model.json").write_text("{}")

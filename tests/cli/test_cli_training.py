@@ -83,14 +83,14 @@ def test_corrupt_image_in_the_middle_of_an_epoch(
     out = str(tmp_path / "run")
     line = refused(capfd, "train", str(write_recipe(tmp_path, copy, steps=9)), "--output", out)
     assert f"{broken.parent.name}/{broken.name}" in line
-    state = load_torch(tmp_path / "run" / "vanilla" / "checkpoint.pt", "")
+    state = load_torch(tmp_path / "run" / "checkpoint.pt", "")
     assert state["step"] == 3
     shutil.rmtree(tmp_path / "run")
     recipe = write_recipe(tmp_path, copy, steps=9, corrupt="skip")
     code, shown, err = run(capfd, "train", str(recipe), "--output", out)
     assert code == 0, err
     assert "1 unreadable images left out" in shown and broken.name in shown
-    lines = (tmp_path / "run" / "vanilla" / "metrics.jsonl").read_text().splitlines()
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert '"skipped_images": 1' in lines[-1]
 
 
@@ -99,11 +99,11 @@ def test_checkpoint_of_another_network(
 ) -> None:
     out = str(tmp_path / "run")
     assert run(capfd, "train", str(write_recipe(tmp_path, images)), "--output", out)[0] == 0
-    before = (tmp_path / "run" / "vanilla" / "checkpoint.pt").read_bytes()
+    before = (tmp_path / "run" / "checkpoint.pt").read_bytes()
     other = write_recipe(tmp_path, images, model="mobilenetv2-35")
     line = refused(capfd, "train", str(other), "--output", out)
     assert "model.name is 'mobilenetv2-tiny' there, 'mobilenetv2-35' here" in line
-    assert (tmp_path / "run" / "vanilla" / "checkpoint.pt").read_bytes() == before
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -123,20 +123,21 @@ def test_expansion_that_cannot_be(
     recipe = write_recipe(tmp_path, images, method='method = "netbooster"', more=more)
     line = refused(capfd, "train", str(recipe), "--output", str(tmp_path / "run"))
     assert message in line
-    assert not (tmp_path / "run" / "boosted" / "checkpoint.pt").exists()
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
 
 
-def test_contract_goes_on_where_plt_has_not_ended(
+def test_train_goes_on_where_plt_has_not_ended_and_contracts(
     capfd: pytest.CaptureFixture[str], images: Path, tmp_path: Path
 ) -> None:
-    from netbooster.experiment.recipe import load_recipe, save_recipe
+    from netbooster.experiment.recipe import load_recipe
     from netbooster.experiment.run import train_until
 
-    recipe = load_recipe(str(write_recipe(tmp_path, images, method='method = "netbooster"')))
-    train_until(recipe, tmp_path / "run" / "boosted", "giant.pt")
-    save_recipe(recipe, tmp_path / "run")
-    code, out, err = run(capfd, "contract", str(tmp_path / "run"))
+    file = write_recipe(tmp_path, images, method="")
+    train_until(load_recipe(str(file)), tmp_path / "run", "giant.pt")
+    assert "contracted.pt is missing" in refused(capfd, "quantize", str(tmp_path / "run"))
+    code, out, err = run(capfd, "train", str(file), "--output", str(tmp_path / "run"))
     assert code == 0, err
+    assert f"next: netbooster quantize {tmp_path / 'run'}" in out.replace("\n", " ")
     assert "plt: resuming from step 2" in out and "contraction error" in out
 
 

@@ -63,13 +63,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str]
     recipe, run = write_recipe(folder), folder / "run"
     command = netbooster("run", str(recipe), "--output", str(run))
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        metrics = run / "boosted" / "checkpoint.pt"
+        metrics = run / "netbooster" / "checkpoint.pt"
         deadline = time.monotonic() + 300
         while not metrics.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGKILL)
     assert metrics.exists(), "training never reached its second model"
-    assert not (run / "boosted" / "contracted.pt").exists(), "the kill came too late"
+    assert not (run / "netbooster" / "contracted.pt").exists(), "the kill came too late"
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stdout + result.stderr
     return recipe, run, result.stdout
@@ -82,16 +82,22 @@ def test_goes_on_after_a_kill_and_says_so(finished: tuple[Path, Path, str]) -> N
 
 def test_every_artifact_is_there(finished: tuple[Path, Path, str]) -> None:
     _, run, output = finished
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         for name in ARTIFACTS:
             assert (run / model / name).is_file(), f"{model}/{name}"
+    selection = json.loads((run / "selected" / "selection.json").read_text())
+    for name in ARTIFACTS[1:]:
+        copy, own = (run / folder / name for folder in ("selected", selection["method"]))
+        assert digest(copy) == digest(own), name
+    best = max(selection["runs"], key=lambda score: score["val"])
+    assert selection["method"] == best["method"] and selection["why"] in output.replace("\n", " ")
     assert (run / "report.html").is_file()
     assert "report.html" in output
 
 
 def test_measurement_is_exact_and_complete(finished: tuple[Path, Path, str]) -> None:
     _, run, _ = finished
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         record = json.loads((run / model / "measurement-mps2-an386.json").read_text())
         plan = json.loads((run / model / "generated" / "plan.json").read_text())
         assert record["exact"]["host"] is True
@@ -109,7 +115,8 @@ def test_measurement_is_exact_and_complete(finished: tuple[Path, Path, str]) -> 
 def test_budget_is_kept(finished: tuple[Path, Path, str]) -> None:
     _, run, _ = finished
     vanilla, boosted = (
-        json.loads((run / model / "summary.json").read_text()) for model in ("vanilla", "boosted")
+        json.loads((run / model / "summary.json").read_text())
+        for model in ("vanilla", "netbooster")
     )
     for key in ("parameters", "macs", "tensor_shapes", "state_shapes"):
         assert vanilla[key] == boosted[key]
@@ -122,9 +129,9 @@ def test_second_time_does_nothing_again(finished: tuple[Path, Path, str]) -> Non
     recipe, run, _ = finished
     before = {
         path: path.stat().st_mtime_ns
-        for model in ("vanilla", "boosted")
+        for model in ("vanilla", "netbooster")
         for path in (run / model).rglob("*")
-        if path.is_file() and path.name != "summary.json"
+        if path.is_file() and path.name != ".lock"
     }
     result = subprocess.run(
         netbooster("run", str(recipe), "--output", str(run)), capture_output=True, text=True
@@ -141,7 +148,7 @@ def test_same_seed_same_bytes_and_counts(finished: tuple[Path, Path, str], tmp_p
         netbooster("run", str(recipe), "--output", str(again)), capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         for name in ("model.tflite", "firmware-mps2-an386.elf", "measurement-mps2-an386.json"):
             assert digest(again / model / name) == digest(run / model / name), f"{model}/{name}"
 
@@ -174,7 +181,7 @@ def test_a_board_that_no_emulator_knows_ends_with_firmware_and_report(
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "netbooster flash" in result.stdout and "Budget kept" in result.stdout
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         assert (run / model / "firmware-nucleo-f446re.elf").is_file()
         assert not (run / model / "measurement-nucleo-f446re.json").exists()
 
@@ -191,7 +198,7 @@ def test_rows_instead_of_an_image_give_the_same_answers(
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         name = f"{model}/measurement-mps2-an386.json"
         image, row = (json.loads((folder / name).read_text()) for folder in (run, rows))
         assert [own["output"] for own in row["images"]] == [

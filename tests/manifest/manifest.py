@@ -169,25 +169,23 @@ def demo() -> dict[str, str]:
     """The demo's flatbuffers, after 60 steps instead of 1,000."""
     from netbooster.experiment.recipe import RECIPE_FOLDER
 
+    found = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "digits.toml"
         base = RECIPE_FOLDER / "digits.toml"
         path.write_text(f'extends = "{base}"\n[train]\nsteps = 60\nthreads = 1\n')
-        run = Path(folder) / "run"
-        for words in (["train", path, "-o", run], ["contract", run], ["quantize", run]):
-            subprocess.run(
-                [sys.executable, "-m", "deploy.cli", *map(str, words)],
-                check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
-            )  # fmt: skip
-        return {model: sha(_as_recorded(run / model)) for model in CHECKPOINTS}
-
-
-def _as_recorded(run: Path) -> bytes:
-    """A flatbuffer that names the recorded ``contracted.pt``: its keys differ, its network not."""
-    own = hashlib.sha256((run / "contracted.pt").read_bytes()).hexdigest().encode()
-    content = (run / "model.tflite").read_bytes()
-    assert content.count(own) == 1
-    return content.replace(own, CHECKPOINTS[run.name].encode())
+        for name, method in (("vanilla", "vanilla"), ("boosted", "netbooster")):
+            run = Path(folder) / method
+            for words in (["train", path, "-o", run, "--method", method], ["quantize", run]):
+                subprocess.run(
+                    [sys.executable, "-m", "deploy.cli", *map(str, words)],
+                    check=True, cwd=ROOT, stdout=subprocess.DEVNULL,
+                )  # fmt: skip
+            checkpoint = hashlib.sha256((run / "contracted.pt").read_bytes()).hexdigest()
+            data = (run / "model.tflite").read_bytes()
+            assert checkpoint.encode() in data
+            found[name] = sha(data.replace(checkpoint.encode(), CHECKPOINTS[name].encode()))
+    return found
 
 
 SECTIONS: dict[str, Callable[[], dict[str, Any]]] = {

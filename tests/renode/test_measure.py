@@ -39,7 +39,7 @@ class _Data:
 def test_answers_are_kept_when_renode_dies_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, count_in_qemu
 ) -> None:
-    run = Run(tmp_path / "boosted", SimpleNamespace(), tmp_path / "recipe.toml")
+    run = Run(tmp_path / "boosted", SimpleNamespace())
     run.__dict__["dataset"] = _Data()
     run.folder.mkdir()
     run.tflite.write_bytes(PEER.read_bytes())
@@ -51,6 +51,7 @@ def test_answers_are_kept_when_renode_dies_and_the_same_command_goes_on(
         json.dumps({"compiler": build.compiler, "flags": build.flags, "sizes": vars(build.sizes)})
     )
     monkeypatch.setattr(measuring, "runs_in", lambda folder: [run])
+    monkeypatch.setattr(measuring, "chosen_in", lambda folder: run)
     infer, left = RenodeDevice.infer, [2]
 
     def dying(self: RenodeDevice, *, timeout: float | None = None):

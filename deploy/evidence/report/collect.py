@@ -2,6 +2,7 @@
 
 import hashlib
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -11,8 +12,6 @@ from pydantic import BaseModel, ValidationError
 from deploy.core.errors import DeployError
 from deploy.evidence.measurement import Measurement, first_problem
 from deploy.evidence.report.schema import MetricPoint, ModelCard, Plan, Summary
-
-MODELS = ("vanilla", "boosted")
 
 _Schema = TypeVar("_Schema", bound=BaseModel)
 
@@ -28,7 +27,7 @@ class Missing:
 
 @dataclass
 class ModelRun:
-    """All that is known of one model (``vanilla`` or ``boosted``).
+    """All that is known of one run's model.
 
     ``tflm``: what the same model did in TensorFlow Lite Micro, where somebody ran it there.
     """
@@ -58,25 +57,30 @@ class ModelRun:
 
 @dataclass
 class RunData:
-    """A run folder as the report sees it, for one target."""
+    """A run folder as the report sees it, for one target.
+
+    ``alone``: it is one run; the reference is empty then. ``why``: why which run is put forward.
+    """
 
     name: str
     target: str
     recipe_text: str
     recipe: dict[str, object]
-    vanilla: ModelRun
-    boosted: ModelRun
+    reference: ModelRun
+    contender: ModelRun
     missing: list[Missing]
+    alone: bool = False
+    why: str = ""
 
     @property
     def models(self) -> list[ModelRun]:
-        """Both models, vanilla first."""
-        return [self.vanilla, self.boosted]
+        """Both models, the reference first; of a single run the one."""
+        return [self.contender] if self.alone else [self.reference, self.contender]
 
     @property
     def measured(self) -> ModelRun | None:
-        """The model that the figures are about: boosted where it was measured, else vanilla."""
-        return next((item for item in (self.boosted, self.vanilla) if item.measurement), None)
+        """The model that the figures are about: the contender where it was measured."""
+        return next((item for item in (self.contender, self.reference) if item.measurement), None)
 
     def lacking(self, what: str) -> Missing | None:
         """Which models lack ``what`` (as one entry, their names joined) and what makes it."""
@@ -94,22 +98,29 @@ def rerun_command(stage: str, target: str, folder: str = "RUN") -> str:
     return f"netbooster {stage} {folder}{suffix}"
 
 
-def collect_run(run_dir: Path, target: str) -> RunData:
+def collect_run(run_dir: Path, target: str, runs: Sequence[str] = (), *, why: str = "") -> RunData:
     """Read what the earlier stages left in ``run_dir`` for ``target``.
 
     A missing file is listed in ``missing``; a file that cannot be understood, or that was made
     from another flatbuffer than the one beside it, is an error.
+
+    Args:
+        runs: folders of the two runs that are set beside each other, the reference first; or of
+            one alone; empty: ``run_dir`` itself is the run.
+        why: what is said about the run that is put forward.
 
     Raises:
         DeployError: nothing to report on, a malformed file, or artifacts of different models mixed.
     """
     recipe_text, recipe = _read_recipe(run_dir / "recipe.toml")
     missing: list[Missing] = []
-    runs = {name: _read_model(run_dir / name, target, missing) for name in MODELS}
-    if all(run.empty for run in runs.values()):
+    folders = [run_dir / name for name in runs] or [run_dir]
+    found = [_read_model(folder, target, missing) for folder in folders]
+    if all(run.empty for run in found):
+        places = " or ".join(f"{folder}/" for folder in folders)
         raise DeployError(
-            f"{run_dir}: neither vanilla/ nor boosted/ holds results; "
-            f"`netbooster run RECIPE --target {target} --output {run_dir}` makes them"
+            f"nothing in {places} holds results; `netbooster run RECIPE --target {target} "
+            f"--output {run_dir}` makes them"
         )
     name = recipe.get("name")
     return RunData(
@@ -117,9 +128,11 @@ def collect_run(run_dir: Path, target: str) -> RunData:
         target=target,
         recipe_text=recipe_text,
         recipe=recipe,
-        vanilla=runs["vanilla"],
-        boosted=runs["boosted"],
+        reference=found[0] if len(found) > 1 else ModelRun("reference"),
+        contender=found[-1],
         missing=missing,
+        alone=len(found) == 1,
+        why=why,
     )
 
 
@@ -135,24 +148,23 @@ def _read_recipe(path: Path) -> tuple[str, dict[str, object]]:
 
 
 def _read_model(folder: Path, target: str, missing: list[Missing]) -> ModelRun:
-    run = ModelRun(folder.name)
+    run = ModelRun(folder.resolve().name)
     metrics = folder / "metrics.jsonl"
     measurement = folder / f"measurement-{target}.json"
     train, quantize, build = (
         rerun_command(stage, target) for stage in ("train", "quantize", "compile")
     )
-    contract = rerun_command("contract", target)
     measure = rerun_command("measure", target)
 
     run.metrics = _read_metrics(metrics, train)
-    run.summary = _read_json(folder / "summary.json", Summary, contract)
+    run.summary = _read_json(folder / "summary.json", Summary, quantize)
     run.card = _read_json(folder / "model.json", ModelCard, quantize)
     run.tflite = _read_bytes(folder / "model.tflite")
     run.plan = _read_json(folder / "generated" / "plan.json", Plan, build)
     run.measurement = _read_json(measurement, Measurement, measure)
     for part, what, command in (
         (run.metrics or None, "training log", train),
-        (run.summary, "training summary", contract),
+        (run.summary, "training summary", quantize),
         (run.card, "int8 model", quantize),
         (run.tflite, "flatbuffer", quantize),
         (run.plan, "memory plan", build),

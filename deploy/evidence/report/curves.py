@@ -9,8 +9,7 @@ from deploy.evidence.report.collect import RunData
 from deploy.evidence.report.schema import MetricPoint
 
 MAX_POINTS = 240  # a curve on 400 pixels gains nothing from more
-PHASES = (("vanilla", "vanilla"), ("giant", "giant"), ("plt", "boosted"))
-_NAMES = {"vanilla": "vanilla", "giant": "giant", "plt": "PLT"}
+_NAMES = {"giant": "giant", "plt": "PLT"}  # other phases have their run's name
 
 
 @dataclass(frozen=True)
@@ -23,27 +22,28 @@ class Curves:
 
 def training_curves(run: RunData) -> Curves:
     """Loss, accuracy and alpha over optimizer steps, PLT continuing where the giant stopped."""
-    points = [*run.vanilla.metrics, *run.boosted.metrics]
-    phases = {phase: [item for item in points if item.phase == phase] for phase, _ in PHASES}
-    offset = _plt_offset(run, phases["giant"], phases["plt"])
+    points = [*run.reference.metrics, *run.contender.metrics]
+    curves = _phases(run)
+    giant, plt = (
+        [item for item in run.contender.metrics if item.phase == phase] for phase in _NAMES
+    )
+    offset = _plt_offset(run, giant, plt)
     notes: dict[str, None] = {}
 
     def series(
         key: str, suffix: str = "", *, scale: float = 1.0, extra: str = "", markers: bool = False
     ) -> list[Series]:
         found = []
-        for phase, style in PHASES:
-            shift = offset if phase == "plt" else 0
-            values = _points(phases[phase], lambda item: getattr(item, key), shift, scale, notes)
-            name = f"{_NAMES[phase]}{suffix}"
-            found.append(Series(name, f"{style} {extra}".strip(), values, markers))
+        for name, style, metrics in curves:
+            shift = offset if name == _NAMES["plt"] else 0
+            values = _points(metrics, lambda item: getattr(item, key), shift, scale, notes)
+            found.append(Series(f"{name}{suffix}", f"{style} {extra}".strip(), values, markers))
         return found
 
     axis = "optimizer steps"
     loss = series("loss")
     values = [value for item in loss for _, value in item.points]
-    both = phases["giant"] and phases["plt"]
-    marks = [(offset or phases["giant"][-1].step, "PLT starts")] if both else []
+    marks = [(offset or giant[-1].step, "PLT starts")] if giant and plt else []
     accuracy = [
         *series("accuracy", ", training", scale=100, extra="faint"),
         *series("val_accuracy", ", validation", scale=100, markers=True),
@@ -86,6 +86,18 @@ def training_curves(run: RunData) -> Curves:
     return Curves([chart for chart in drawn if chart], " ".join(notes))
 
 
+def _phases(run: RunData) -> list[tuple[str, str, list[MetricPoint]]]:
+    """Name, style and lines of each phase of both runs, in the order of training."""
+    found = []
+    for model, own in ((run.reference, "reference"), (run.contender, "contender")):
+        phases = dict.fromkeys(item.phase for item in model.metrics)
+        for phase in phases:
+            style = "giant" if phase == "giant" else own
+            lines = [item for item in model.metrics if item.phase == phase]
+            found.append((_NAMES.get(phase, model.name), style, lines))
+    return found
+
+
 def _plt_offset(run: RunData, giant: list[MetricPoint], plt: list[MetricPoint]) -> int:
     """Where PLT starts on the common axis: 0 if its own steps already continue the giant's."""
     if not giant or not plt:
@@ -93,7 +105,7 @@ def _plt_offset(run: RunData, giant: list[MetricPoint], plt: list[MetricPoint]) 
     last = giant[-1].step
     if plt[0].step > last:
         return 0
-    summary = run.boosted.summary
+    summary = run.contender.summary
     return max(last, summary.steps.get("giant", 0) if summary else 0)
 
 

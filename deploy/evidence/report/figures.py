@@ -56,7 +56,7 @@ class AccuracyRow:
     val: float | None
     test: float | None
     from_float: float | None = None
-    from_vanilla: float | None = None
+    from_reference: float | None = None
     images: int | None = None
 
     @property
@@ -81,8 +81,8 @@ class KeyFigure:
     """One measured quantity of both models, as text."""
 
     name: str
-    vanilla: str
-    boosted: str
+    reference: str
+    contender: str
     difference: str
 
 
@@ -95,32 +95,25 @@ def wilson(fraction: float, images: int, z: float = 1.96) -> tuple[float, float]
 
 
 def accuracy_rows(run: RunData) -> list[AccuracyRow]:
-    """Vanilla float and int8, giant, boosted float and int8, with their differences."""
-    vanilla, boosted = run.vanilla, run.boosted
-    v_float, v_int8 = _float_test(vanilla), _int8_test(vanilla)
-    b_float, b_int8 = _float_test(boosted), _int8_test(boosted)
+    """Of the reference float and int8, the giant's, of the contender both, with differences."""
+    reference, contender = run.reference, run.contender
+    v_float, v_int8 = _float_test(reference), _int8_test(reference)
+    b_float, b_int8 = _float_test(contender), _int8_test(contender)
     rows = [
-        _float_row("vanilla, float", "vanilla", vanilla, v_float, None),
-        AccuracyRow(
-            "vanilla, int8", "vanilla", None, None, v_int8, _minus(v_int8, v_float), None,
-            _images(vanilla),
-        ),
-    ]  # fmt: skip
-    giant = boosted.summary.giant_accuracy if boosted.summary else None
+        _float_row(f"{reference.name}, float", "reference", reference, v_float, None),
+        _int8_row(reference, "reference", v_int8, v_float, None),
+    ]
+    giant = contender.summary.giant_accuracy if contender.summary else None
     if giant:
         rows.append(
             AccuracyRow(
                 "giant, float", "giant", giant.train, giant.val,
-                giant.test, None, _minus(giant.test, v_float), _images(boosted),
+                giant.test, None, _minus(giant.test, v_float), _images(contender),
             )
         )  # fmt: skip
-    rows.append(_float_row("boosted, float (contracted)", "boosted", boosted, b_float, v_float))
-    rows.append(
-        AccuracyRow(
-            "boosted, int8", "boosted", None, None, b_int8, _minus(b_int8, b_float),
-            _minus(b_int8, v_int8), _images(boosted),
-        )
-    )  # fmt: skip
+    own = f"{contender.name}, float" + (" (contracted)" if giant else "")
+    rows.append(_float_row(own, "contender", contender, b_float, v_float))
+    rows.append(_int8_row(contender, "contender", b_int8, b_float, v_int8))
     return [row for row in rows if (row.train, row.val, row.test) != (None, None, None)]
 
 
@@ -135,6 +128,21 @@ def _float_row(
         known.val if known else None,
         test,
         None,
+        _minus(test, reference),
+        _images(run),
+    )
+
+
+def _int8_row(
+    run: ModelRun, style: str, test: float | None, own: float | None, reference: float | None
+) -> AccuracyRow:
+    return AccuracyRow(
+        f"{run.name}, int8",
+        style,
+        None,
+        None,
+        test,
+        _minus(test, own),
         _minus(test, reference),
         _images(run),
     )
@@ -195,7 +203,7 @@ def alerts(run: RunData, budget: BudgetCheck) -> list[Alert]:
         statement, broken = exactness(model)
         if broken:
             found.append(Alert(statement, severe=True))
-    error = run.boosted.summary.contraction_error if run.boosted.summary else None
+    error = run.contender.summary.contraction_error if run.contender.summary else None
     if error is not None and not error <= CONTRACTION_LIMIT:
         found.append(
             Alert(
@@ -207,7 +215,7 @@ def alerts(run: RunData, budget: BudgetCheck) -> list[Alert]:
     for row in budget.flagged:
         found.append(
             Alert(
-                f"{row.quantity}: boosted differs from vanilla by "
+                f"{row.quantity}: {row.names[1]} differs from {row.names[0]} by "
                 f"{numbers.signed_percent(row.percent)}, more than 1%. "
                 f"Cause: {row.cause or 'not determined'}."
             )
@@ -241,10 +249,13 @@ def _measurement_alerts(run: RunData) -> list[Alert]:
                     f"bytes, the plan says {model.plan.arena_bytes:,}."
                 )
             )
-    before, after = run.vanilla.measurement, run.boosted.measurement
+    before, after = run.reference.measurement, run.contender.measurement
     if before and after and incomparable(before, after):
         found.append(
-            Alert(f"Vanilla and boosted are not comparable: {incomparable(before, after)}.")
+            Alert(
+                f"{run.reference.name.capitalize()} and {run.contender.name} are not comparable: "
+                f"{incomparable(before, after)}."
+            )
         )
     return found
 
@@ -253,7 +264,7 @@ def key_figures(run: RunData) -> list[KeyFigure]:
     """The figures of the terminal's table: accuracy, size, work and memory of both models."""
 
     def pair(value: Callable[[ModelRun], _Value]) -> tuple[_Value, _Value]:
-        return value(run.vanilla), value(run.boosted)
+        return value(run.reference), value(run.contender)
 
     def summary(key: str) -> tuple[int | None, int | None]:
         return pair(lambda model: getattr(model.summary, key, None))
@@ -283,27 +294,27 @@ def key_figures(run: RunData) -> list[KeyFigure]:
         ),
         _text_figure("Board answers right", *pair(lambda model: _answers(model.measurement))),
     ]
-    return [item for item in figures if (item.vanilla, item.boosted) != ("–", "–")]
+    return [item for item in figures if (item.reference, item.contender) != ("–", "–")]
 
 
-def _text_figure(name: str, vanilla: str, boosted: str) -> KeyFigure:
-    return KeyFigure(name, vanilla, boosted, "")
+def _text_figure(name: str, reference: str, contender: str) -> KeyFigure:
+    return KeyFigure(name, reference, contender, "")
 
 
-def _accuracy_figure(name: str, vanilla: float | None, boosted: float | None) -> KeyFigure:
-    difference = _minus(boosted, vanilla)
+def _accuracy_figure(name: str, reference: float | None, contender: float | None) -> KeyFigure:
+    difference = _minus(contender, reference)
     text = "" if difference is None else f"{numbers.points(difference)} points"
-    return KeyFigure(name, numbers.accuracy(vanilla), numbers.accuracy(boosted), text)
+    return KeyFigure(name, numbers.accuracy(reference), numbers.accuracy(contender), text)
 
 
-def _count_figure(name: str, vanilla: int | None, boosted: int | None) -> KeyFigure:
+def _count_figure(name: str, reference: int | None, contender: int | None) -> KeyFigure:
     text = ""
-    if vanilla is not None and boosted is not None:
-        change = boosted - vanilla
+    if reference is not None and contender is not None:
+        change = contender - reference
         text = numbers.signed(change)
-        if change and vanilla:
-            text += f" ({numbers.signed_percent(100 * change / vanilla)})"
-    return KeyFigure(name, numbers.count(vanilla), numbers.count(boosted), text)
+        if change and reference:
+            text += f" ({numbers.signed_percent(100 * change / reference)})"
+    return KeyFigure(name, numbers.count(reference), numbers.count(contender), text)
 
 
 def _latency(measured: Measurement | None) -> str:

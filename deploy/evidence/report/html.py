@@ -48,7 +48,12 @@ class ReportResult:
 
 
 def write_report(
-    run_dir: Path, target: str, *, sample_images: Sequence[SampleImage] = ()
+    run_dir: Path,
+    target: str,
+    runs: Sequence[str] = (),
+    *,
+    why: str = "",
+    sample_images: Sequence[SampleImage] = (),
 ) -> ReportResult:
     """Write ``run_dir/report.html`` from what the stages left there.
 
@@ -56,7 +61,10 @@ def write_report(
     bytes.
 
     Args:
-        run_dir: a run folder with ``vanilla/`` and ``boosted/``.
+        run_dir: a comparison, or one run.
+        runs: folders in it that are set beside each other, the reference first; or one alone;
+            empty: ``run_dir`` itself is the run.
+        why: why which run is put forward.
         target: which ``measurement-<target>.json`` to report.
         sample_images: the first test images in the data set's order, so that the k-th is the
             measurement's image with index k, each with its label.
@@ -65,14 +73,14 @@ def write_report(
         DeployError: nothing to report on, a file that cannot be understood; or, with the page
             written, the budget is broken or output bytes differ from the golden result.
     """
-    run = collect_run(run_dir, target)
+    run = collect_run(run_dir, target, runs, why=why)
     budget = check_budget(run)
     found = alerts(run, budget)
     path = run_dir / "report.html"
     write_atomic(path, render(run, budget, sample_images))
     severe = [alert.text for alert in found if alert.severe]
     if budget.broken:
-        remedy = rerun_command("contract", target, str(run_dir))
+        remedy = rerun_command("quantize", target, str(run_dir))
         raise DeployError(
             f"{path}: {budget.sentence} Export, compile and measure both models from the same "
             f"recipe again (start with `{remedy}`)"
@@ -99,7 +107,7 @@ def render(run: RunData, budget: BudgetCheck, sample_images: Sequence[SampleImag
         .get_template("report.html.j2")
         .render(
             run=run,
-            primary=run.boosted if not run.boosted.empty else run.vanilla,
+            primary=run.contender if not run.contender.empty else run.reference,
             budget=budget,
             alerts=alerts(run, budget),
             headline=headline_figures(run),

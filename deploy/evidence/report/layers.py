@@ -19,20 +19,20 @@ OTHER_STYLE = "op-e"
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer of the primary model beside the same layer of vanilla."""
+    """One layer of the primary model beside the same layer of the reference."""
 
     index: int
     layer: MeasuredLayer
     share: float
     macs_per_instruction: float | None
-    vanilla: int | None
+    reference: int | None
 
     @property
     def difference(self) -> float | None:
-        """Against vanilla, in percent."""
-        if not self.vanilla:
+        """Against the reference, in percent."""
+        if not self.reference:
             return None
-        return 100 * (self.layer.instructions - self.vanilla) / self.vanilla
+        return 100 * (self.layer.instructions - self.reference) / self.reference
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class LayerSection:
     """Instructions by layer of one model."""
 
     model: str
+    reference: str
     compared: bool
     rows: list[LayerRow]
     charts: list[ColumnChart]
@@ -54,7 +55,7 @@ def layer_section(run: RunData) -> LayerSection | None:
     if model is None or model.measurement is None or not model.measurement.layers:
         return None
     measured = model.measurement
-    other = run.vanilla.measurement if model is run.boosted else None
+    other = run.reference.measurement if model is run.contender else None
     compared = (
         other is not None
         and not incomparable(other, measured)
@@ -84,7 +85,7 @@ def layer_section(run: RunData) -> LayerSection | None:
             f"{name}: {row.layer.instructions:,} instructions, {row.share:.1f}% of all layers"
             for name, row in zip(names, rows, strict=True)
         ],
-        references=[row.vanilla for row in rows],
+        references=[row.reference for row in rows],
         legend=legend,
         x_label="layer",
         y_label="instructions",
@@ -104,6 +105,7 @@ def layer_section(run: RunData) -> LayerSection | None:
     )
     return LayerSection(
         model.name,
+        run.reference.name,
         compared,
         rows,
         [chart for chart in (instructions, density) if chart],

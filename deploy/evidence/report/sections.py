@@ -57,7 +57,7 @@ class Answer:
 
     @property
     def right(self) -> bool:
-        """Whether the last model (boosted, if it was run) is right."""
+        """Whether the last model (the contender, if it was run) is right."""
         return self.answers[-1][2]
 
 
@@ -70,14 +70,16 @@ class Answers:
 
 
 def headline_figures(run: RunData) -> list[Headline]:
-    """The numbers that most readers come for, of the boosted model where it was run."""
+    """The numbers that most readers come for, of the contender where it was run."""
     found = []
     rows = [row for row in accuracy_rows(run) if row.test is not None]
     int8 = next((row for row in reversed(rows) if row.name.endswith("int8")), None)
     if int8:
         note = f"{numbers.count(int8.images)} test images"
-        if int8.from_vanilla is not None:
-            note = f"{numbers.points(int8.from_vanilla)} points against vanilla, {note}"
+        if int8.from_reference is not None:
+            note = (
+                f"{numbers.points(int8.from_reference)} points against {run.reference.name}, {note}"
+            )
         found.append(Headline(f"Accuracy, {int8.name}", numbers.accuracy(int8.test), note))
     model = run.measured
     if model is None or model.measurement is None:
@@ -293,7 +295,7 @@ def board_answers(
 
 
 def hash_rows(run: RunData) -> list[tuple[str, list[str]]]:
-    """(artifact, hash of vanilla, hash of boosted) as the stages recorded them."""
+    """(artifact, its hash of each model) as the stages recorded them."""
     tables: list[dict[str, str]] = []
     for model in run.models:
         found: dict[str, str] = {}

@@ -1,5 +1,6 @@
 """The key figures of a report as a table for the terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,24 +12,31 @@ from deploy.evidence.report.collect import collect_run
 from deploy.evidence.report.figures import alerts, key_figures
 
 
-def print_summary(run_dir: Path, target: str, *, console: Console | None = None) -> None:
+def print_summary(
+    run_dir: Path,
+    target: str,
+    runs: Sequence[str] = (),
+    *,
+    console: Console | None = None,
+) -> None:
     """Print the verdict, the measured quantities of both models and what needs attention.
 
     Raises:
         DeployError: nothing to report on, or a file that cannot be understood.
     """
     console = console or Console()
-    run = collect_run(run_dir, target)
+    run = collect_run(run_dir, target, runs)
     budget = check_budget(run)
     table = Table(title=Text(f"{run.name} on {target}"), title_justify="left")
     table.add_column("Quantity", no_wrap=True)
-    for name in ("Vanilla", "Boosted", "Difference"):
+    names = [*(model.name for model in run.models), *(() if run.alone else ("difference",))]
+    for name in names:
         table.add_column(name, justify="right", no_wrap=True)
     for figure in key_figures(run):
-        table.add_row(
-            *(Text(part) for part in (figure.name, figure.vanilla, figure.boosted)),
-            Text(figure.difference),
-        )
+        values: tuple[str, ...] = (figure.contender,)
+        if not run.alone:
+            values = (figure.reference, figure.contender, figure.difference)
+        table.add_row(*(Text(part) for part in (figure.name, *values)))
     console.print(table)
     style = {True: "bold green", False: "bold red", None: "bold yellow"}[budget.kept]
     console.print(Text(budget.sentence, style=style))

@@ -91,7 +91,7 @@ class _Images:
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of one model, compiled and built for this machine."""
     recipe = SimpleNamespace(emulate=SimpleNamespace(images=2))
-    run = Run(tmp_path / "run" / "boosted", recipe, tmp_path / "recipe.toml")
+    run = Run(tmp_path / "run" / "boosted", recipe)
     run.__dict__["dataset"] = _Images()
     run.folder.mkdir(parents=True)
     run.tflite.write_bytes(PEER.read_bytes())
@@ -100,6 +100,7 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     build_host(run.generated, run.host_library)
     for module in (building, measuring):
         monkeypatch.setattr(module, "runs_in", lambda folder: [run])
+        monkeypatch.setattr(module, "chosen_in", lambda folder: run)
     return run
 
 

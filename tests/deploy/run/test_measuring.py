@@ -57,7 +57,7 @@ class _Data:
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """A run of one model, compiled and built for this machine."""
-    run = Run(tmp_path / "boosted", SimpleNamespace(), tmp_path / "recipe.toml")
+    run = Run(tmp_path / "boosted", SimpleNamespace())
     run.__dict__["dataset"] = _Data()
     run.folder.mkdir()
     run.tflite.write_bytes(PEER.read_bytes())

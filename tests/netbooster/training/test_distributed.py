@@ -182,14 +182,14 @@ def test_torchrun_trains_through_the_command_line(tmp_path: Path) -> None:
     command = [*launch, *train]
     root = str(WORKER.parents[2])
     environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}
-    for expected in ("vanilla: train", "vanilla: finished, skipped"):
+    for expected in ("run: train", "run: finished, skipped"):
         result = subprocess.run(
             command, env=environment, cwd=root, capture_output=True, text=True, timeout=280
         )
         assert result.returncode == 0, result.stderr
         assert result.stdout.count(expected) == 1  # one process prints
-        assert result.stdout.count("done; next: netbooster contract") == 1
-    files = {path.name for path in (tmp_path / "run" / "boosted").iterdir()}
+        assert result.stdout.count("done; next: netbooster quantize") == 1
+    files = {path.name for path in (tmp_path / "run").iterdir()}
     assert {"checkpoint.pt", "giant.pt", "metrics.jsonl"} <= files
 
 

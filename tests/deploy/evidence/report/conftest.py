@@ -235,6 +235,7 @@ class SyntheticRun:
     """A run folder under test."""
 
     target = TARGET
+    models = ("vanilla", "boosted")
     images = IMAGES
     measurement = f"measurement-{TARGET}.json"
     layer_count = len(layer_list())
@@ -273,7 +274,7 @@ class SyntheticRun:
 
     def report(self) -> tuple[ReportResult, str]:
         """Write the report: its result and the page."""
-        result = write_report(self.path, TARGET, sample_images=sample_images())
+        result = write_report(self.path, TARGET, self.models, sample_images=sample_images())
         return result, result.path.read_text()
 
     def text(self) -> str:

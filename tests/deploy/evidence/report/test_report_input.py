@@ -33,7 +33,7 @@ def test_vanilla_alone_is_reported_and_the_verdict_stays_open(run: Any) -> None:
     ("files", "what", "command"),
     [
         (["metrics.jsonl"], "training log", "netbooster train RECIPE --output RUN"),
-        (["summary.json"], "training summary", "netbooster contract RUN"),
+        (["summary.json"], "training summary", "netbooster quantize RUN"),
         (["model.json"], "int8 model", "netbooster quantize RUN"),
         (["model.tflite"], "flatbuffer", "netbooster quantize RUN"),
         (["generated/plan.json"], "memory plan", "netbooster compile RUN"),
@@ -69,7 +69,7 @@ def test_a_difference_is_broken_even_if_others_are_unknown(run: Any) -> None:
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="holds results; `netbooster run RECIPE"):
-        write_report(tmp_path, "mps2-an386")
+        write_report(tmp_path, "mps2-an386", ("vanilla", "boosted"))
     assert not (tmp_path / "report.html").exists()
 
 
@@ -208,3 +208,21 @@ def test_images_of_every_layout_become_png(shape: tuple[int, ...]) -> None:
 def test_what_is_no_image_is_refused(image: bytes | np.ndarray) -> None:
     with pytest.raises(DeployError, match="sample image is"):
         data_uri(image)
+
+
+def test_one_run_alone_is_reported_without_a_reference(run: Any) -> None:
+    result = write_report(run.path, run.target, ("boosted",), sample_images=run.samples())
+    text = run.visible(result.path.read_text())
+    assert result.verdict is None
+    assert text.startswith("Budget NOT CHECKED: boosted stands alone; `netbooster run` compares")
+    assert "boosted, int8" in text and "reference" not in text.lower()
+    assert "Missing" not in text
+    inside = write_report(run.path / "boosted", run.target, sample_images=run.samples())
+    assert inside.path == run.path / "boosted" / "report.html"
+    assert inside.lines[0] == result.lines[0]
+
+
+def test_why_a_run_is_put_forward_is_on_the_page(run: Any) -> None:
+    why = "boosted, validation accuracy 90.00% against 80.00% of vanilla"
+    result = write_report(run.path, run.target, run.models, why=why, sample_images=run.samples())
+    assert f"Put forward: {why}." in run.visible(result.path.read_text())

@@ -111,7 +111,7 @@ def test_equal_inputs_give_equal_bytes_anywhere(run: Any, tmp_path: Path) -> Non
     _, first = run.report()
     copy = tmp_path / "elsewhere" / "copy"
     shutil.copytree(run.path, copy)
-    write_report(copy, run.target, sample_images=run.samples())
+    write_report(copy, run.target, run.models, sample_images=run.samples())
     second = (copy / "report.html").read_text()
     assert first == second
     assert str(tmp_path) not in first
@@ -168,7 +168,7 @@ def test_three_kinds_of_time_stay_apart(run: Any) -> None:
 
 def test_terminal_shows_the_key_figures(run: Any) -> None:
     stream = io.StringIO()
-    print_summary(run.path, run.target, console=Console(file=stream, width=120))
+    print_summary(run.path, run.target, run.models, console=Console(file=stream, width=120))
     shown = stream.getvalue()
     for expected in ("86.20%", "89.10%", "+2.90 points", "23,499,152", "+64 (+0.008%)", "11 of 12"):
         assert expected in shown

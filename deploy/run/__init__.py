@@ -18,12 +18,11 @@ Stage by stage, of one run (or of a comparison, whose selected run is returned):
 >>> firmware = run.build(compiled)  # for the board: flash it, and measure(firmware, on=PORT)
 >>> firmware.elf.name, firmware.sizes.arena == compiled.arena_bytes
 ('firmware-nano-33-ble.elf', True)
->>> import numpy as np
->>> images = np.zeros((2, 32, 32, 1), np.int8)  # as they lie in the input tensor
->>> measured = run.measure(run.build(compiled, target="mps2-an386"), images, on="qemu")
+>>> emulated = run.build(compiled, target="mps2-an386")
+>>> measured = run.measure(emulated, images=2, on="qemu")  # or int8 images of your own
 >>> measured.exact.host, measured.instructions > 0
 (True, True)
->>> run.report("runs/digits/netbooster", target="nano-33-ble").path.name
+>>> run.report("runs/digits/netbooster").path.name
 'report.html'
 
 Each takes and returns plain objects (paths, hashes, figures), writes the same files as the command

@@ -5,7 +5,7 @@
     python tools/bench_method.py --recipe glyphs --search tools/search_glyphs.toml --seeds 0
 
 The first form reports on test images, the second tries a stated list of settings and looks at
-validation images only. Each finished (setting, seed, arm) is kept in the JSON file, so the same
+validation images only. Each finished (setting, seed, method) is kept in the JSON file, so the same
 command goes on after a kill; what is there is not trained again. On a GPU, where small networks
 wait for the launch of kernels, ``--jobs`` trains several at once.
 """
@@ -33,8 +33,8 @@ from netbooster.data import Dataset, SplitName, load_dataset  # noqa: E402
 from netbooster.experiment.recipe import Recipe, load_recipe  # noqa: E402
 from netbooster.experiment.statistics import interval  # noqa: E402
 
-ARMS = {"vanilla": "vanilla", "boosted": "netbooster"}
-"""What is compared, and by which method each is trained."""
+METHODS = ("vanilla", "netbooster")
+"""The methods that are compared."""
 MOST_SETTINGS = 12
 
 
@@ -48,12 +48,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Job:
-    """One arm of one setting with one seed, trained by one process."""
+    """One method of one setting with one seed, trained by one process."""
 
     recipe: str
     overrides: tuple[str, ...]
     seed: int
-    arm: str
+    method: str
     split: SplitName
     device: str
     threads: int
@@ -62,13 +62,13 @@ class Job:
     def load(self) -> Recipe:
         """The recipe with this job's overrides, seed and method."""
         recipe = load_recipe(self.recipe, [*self.overrides, f"seed={self.seed}"])
-        return recipe.with_method(ARMS[self.arm])
+        return recipe.with_method(self.method)
 
     def key(self) -> str:
-        """What decides the result; settings that share an arm share its training."""
+        """What decides the result; settings that share one share its training."""
         recipe = self.load()
         digest = recipe.digest(_dataset(recipe.data.model_dump_json()).fingerprint())
-        return f"{self.arm}-{self.seed}-{self.split}-{digest[:16]}"
+        return f"{self.method}-{self.seed}-{self.split}-{digest[:16]}"
 
 
 @lru_cache(maxsize=2)
@@ -79,7 +79,7 @@ def _dataset(config: str) -> Dataset:
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Train one arm in memory and measure it.
+    """Train by one method in memory and measure it.
 
     Returns:
         ``accuracy`` (0..1 by split), ``giant`` (the same, of the giant), ``contraction_error``,
@@ -105,7 +105,7 @@ def run_job(job: Job) -> dict[str, Any]:
         identity = recipe.identity(dataset.fingerprint())
         store = RunStore(Path(job.checkpoints) / job.key(), identity)
     begun = time.monotonic()
-    result: dict[str, Any] = {"arm": job.arm, "seed": job.seed, "split": job.split}
+    result: dict[str, Any] = {"method": job.method, "seed": job.seed, "split": job.split}
 
     def score(network: torch.nn.Module) -> dict[str, float]:
         return evaluate_splits(network, dataset, task=task, device=device, splits=splits)
@@ -148,7 +148,7 @@ def run_jobs(jobs: Iterable[Job], out: Path | None, processes: int) -> dict[str,
             write_atomic(out, json.dumps(content, indent=1, sort_keys=True) + "\n")
         split = result["split"]
         print(
-            f"[{done}/{len(missing)}] {result['arm']} seed {result['seed']}: {split} "
+            f"[{done}/{len(missing)}] {result['method']} seed {result['seed']}: {split} "
             f"{result['accuracy'][split]:.2%}, train {result['accuracy']['train']:.2%}, "
             f"{result['seconds']:.0f} s",
             flush=True,
@@ -216,28 +216,30 @@ def print_report(
         "training: vanilla  giant  boosted"
     )
     for setting in settings:
-        runs = {arm: [find[setting.name, seed, arm] for seed in seeds] for arm in ARMS}
+        runs = {method: [find[setting.name, seed, method] for seed in seeds] for method in METHODS}
 
-        def mean(arm: str, which: str, part: str, runs: Any = runs) -> float:
-            return 100 * statistics.fmean(run[part][which] for run in runs[arm])
+        def mean(method: str, which: str, part: str, runs: Any = runs) -> float:
+            return 100 * statistics.fmean(run[part][which] for run in runs[method])
 
-        pairs = zip(runs["boosted"], runs["vanilla"], strict=True)
+        pairs = zip(runs["netbooster"], runs["vanilla"], strict=True)
         difference, half = interval(
             [100 * (b["accuracy"][split] - v["accuracy"][split]) for b, v in pairs]
         )
         gap = f"{difference:+6.2f}" + (f" ± {half:.2f}" if len(seeds) > 1 else " (one seed)")
         print(
             f"{setting.name:{width}}  {mean('vanilla', split, 'accuracy'):7.2f}"
-            f"  {mean('boosted', split, 'giant'):5.2f}"
-            f"  {mean('boosted', split, 'accuracy'):7.2f}  {gap:24}"
+            f"  {mean('netbooster', split, 'giant'):5.2f}"
+            f"  {mean('netbooster', split, 'accuracy'):7.2f}  {gap:24}"
             f"           {mean('vanilla', 'train', 'accuracy'):7.2f}"
-            f"  {mean('boosted', 'train', 'giant'):5.2f}"
-            f"  {mean('boosted', 'train', 'accuracy'):7.2f}"
+            f"  {mean('netbooster', 'train', 'giant'):5.2f}"
+            f"  {mean('netbooster', 'train', 'accuracy'):7.2f}"
         )
     if len(settings) == 1:
         print("by seed (boosted - vanilla, points):", end="")
         for seed in seeds:
-            boosted, vanilla = (find[settings[0].name, seed, arm] for arm in ("boosted", "vanilla"))
+            boosted, vanilla = (
+                find[settings[0].name, seed, method] for method in ("netbooster", "vanilla")
+            )
             gap_points = 100 * (boosted["accuracy"][split] - vanilla["accuracy"][split])
             print(f"  {seed}: {gap_points:+.2f}", end="")
         print()
@@ -250,7 +252,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     )
     parser.add_argument("--recipe", default="glyphs", help="name or path (default: glyphs)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, help="optimizer steps of each arm")
+    parser.add_argument("--steps", type=int, help="optimizer steps of each method")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="overrides")
     parser.add_argument("--search", type=Path, metavar="FILE.toml", help="settings to try, on val")
     parser.add_argument("--split", choices=("val", "test"), help="default: test; a search: val")
@@ -280,12 +282,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan: dict[tuple[str, int, str], Job] = {}
         for setting in settings:
             for seed in options.seeds:
-                for arm in ARMS:
-                    plan[setting.name, seed, arm] = Job(
+                for method in METHODS:
+                    plan[setting.name, seed, method] = Job(
                         recipe=options.recipe,
                         overrides=(*common, *setting.overrides),
                         seed=seed,
-                        arm=arm,
+                        method=method,
                         split=options.split,
                         device=options.device,
                         threads=threads,

@@ -80,14 +80,14 @@ def spreads(module: nn.Module, images: np.ndarray, layers: Sequence[str]) -> dic
 def compare_spreads(
     pairs: Sequence[tuple[dict[str, Spread], dict[str, Spread]]],
 ) -> dict[str, dict[str, float]]:
-    """Each figure of :class:`Spread`: mean over layers and seeds, of both arms."""
+    """Each figure of :class:`Spread`: mean over layers and seeds, of both networks."""
     table = {}
     for key in asdict(next(iter(pairs[0][0].values()))):
         own = {
-            arm: statistics.fmean(
+            kind: statistics.fmean(
                 getattr(spread, key) for pair in pairs for spread in pair[place].values()
             )
-            for place, arm in enumerate(("vanilla", "boosted"))
+            for place, kind in enumerate(("vanilla", "boosted"))
         }
         table[key] = own
     return table

@@ -53,7 +53,7 @@ from netbooster.data import Dataset, load_dataset  # noqa: E402
 from netbooster.experiment.recipe import Recipe, load_recipe  # noqa: E402
 from netbooster.experiment.statistics import interval  # noqa: E402
 
-ARMS = ("vanilla", "boosted")
+KINDS = ("vanilla", "boosted")
 MOST_LOST = 0.2  # points of the gain, mean over seeds
 MOST_DROP = 0.3  # points of accuracy, mean over seeds
 METHODS = ("post-training", "equalized", "quantization-aware")
@@ -95,12 +95,12 @@ def find_pair(folder: Path, names: tuple[str, str]) -> tuple[Network, Network]:
         DeployError: one is missing.
     """
     found = []
-    for arm, name in zip(ARMS, names, strict=True):
+    for kind, name in zip(KINDS, names, strict=True):
         run = folder / name
         if not (run / "contracted.pt").is_file():
             raise DeployError(
-                f"{folder}: no {arm} network; looked for {name}/contracted.pt (choose another "
-                f"with --{arm})"
+                f"{folder}: no {kind} network; looked for {name}/contracted.pt (choose another "
+                f"with --{kind})"
             )
         recipe = load_recipe(str(run / "recipe.toml"))
         found.append(Network(run / "contracted.pt", recipe))
@@ -176,9 +176,9 @@ def compare(pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
         ints = [100.0 * own.int8_right.mean() for own in (vanilla, boosted)]
         seeds.append(
             {
-                "float": dict(zip(ARMS, floats, strict=True)),
-                "int8": dict(zip(ARMS, ints, strict=True)),
-                "drop": {arm: a - b for arm, a, b in zip(ARMS, floats, ints, strict=True)},
+                "float": dict(zip(KINDS, floats, strict=True)),
+                "int8": dict(zip(KINDS, ints, strict=True)),
+                "drop": {kind: a - b for kind, a, b in zip(KINDS, floats, ints, strict=True)},
                 "gain_float": floats[1] - floats[0],
                 "gain_int8": ints[1] - ints[0],
                 "lost": (floats[1] - floats[0]) - (ints[1] - ints[0]),
@@ -191,9 +191,9 @@ def compare(pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
     means = np.mean(per_image, axis=0)
     lost, over_seeds = interval([float(seed["lost"]) for seed in seeds])
     drops = {}
-    for arm in ARMS:
-        mean, half = interval([float(seed["drop"][arm]) for seed in seeds])
-        drops[arm] = {"mean": mean, "interval": _number(half)}
+    for kind in KINDS:
+        mean, half = interval([float(seed["drop"][kind]) for seed in seeds])
+        drops[kind] = {"mean": mean, "interval": _number(half)}
     return {
         "images": len(means),
         "seeds": seeds,
@@ -204,7 +204,7 @@ def compare(pairs: Sequence[tuple[Answers, Answers]]) -> dict[str, Any]:
             "interval_images": 1.96 * float(means.std(ddof=1)) / math.sqrt(len(means)),
         },
         "keeps_gain": lost <= MOST_LOST,
-        "keeps_accuracy": all(abs(drops[arm]["mean"]) <= MOST_DROP for arm in ARMS),
+        "keeps_accuracy": all(abs(drops[kind]["mean"]) <= MOST_DROP for kind in KINDS),
     }
 
 
@@ -214,17 +214,17 @@ def report(study: dict[str, Any], say: Callable[[str], None] = print) -> None:
         say(f"\n{label}: {found['images']:,} test images, {len(found['seeds'])} seeds")
         for number, seed in enumerate(found["seeds"]):
             cells = [
-                f"{arm} {seed['float'][arm]:.2f}% -> {seed['int8'][arm]:.2f}% "
-                f"({-seed['drop'][arm]:+.2f})"
-                for arm in ARMS
+                f"{kind} {seed['float'][kind]:.2f}% -> {seed['int8'][kind]:.2f}% "
+                f"({-seed['drop'][kind]:+.2f})"
+                for kind in KINDS
             ]
             say(
                 f"  pair {number}: {', '.join(cells)}; gain {seed['gain_float']:+.2f} -> "
                 f"{seed['gain_int8']:+.2f}"
             )
-        for arm in ARMS:
-            own = found["drop"][arm]
-            say(f"  float - int8, {arm}: {own['mean']:+.3f} ± {_text(own['interval'])} points")
+        for kind in KINDS:
+            own = found["drop"][kind]
+            say(f"  float - int8, {kind}: {own['mean']:+.3f} ± {_text(own['interval'])} points")
         lost = found["lost"]
         say(
             f"  gain lost: {lost['mean']:+.3f} points; 95%: ± {lost['interval_images']:.3f} over "

@@ -60,8 +60,8 @@ def test_pairs_are_printed_kept_and_not_trained_again(
     first = done.stdout
     assert "on test" in first and "±" in first and "by seed" in first
     results = json.loads(out.read_text())["results"]
-    assert sorted((r["arm"], r["seed"]) for r in results.values()) == [
-        ("boosted", 0), ("boosted", 1), ("vanilla", 0), ("vanilla", 1),
+    assert sorted((r["method"], r["seed"]) for r in results.values()) == [
+        ("netbooster", 0), ("netbooster", 1), ("vanilla", 0), ("vanilla", 1),
     ]  # fmt: skip
     for result in results.values():
         assert set(result["accuracy"]) == {"train", "test"}
@@ -91,7 +91,7 @@ def test_search_looks_at_validation_only_and_shares_the_baseline(
     text = capsys.readouterr().out
     assert "on val" in text and "slow" in text and "fast" in text
     results = json.loads(out.read_text())["results"].values()
-    assert sorted(r["arm"] for r in results) == ["boosted", "boosted", "vanilla"]
+    assert sorted(r["method"] for r in results) == ["netbooster", "netbooster", "vanilla"]
     assert all("test" not in r["accuracy"] for r in results)
     with pytest.raises(SystemExit):
         bench.main([*arguments, "--split", "test"])

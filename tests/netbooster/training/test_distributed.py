@@ -216,7 +216,7 @@ def test_torchrun_says_that_a_worker_was_killed_and_goes_on_afterwards(tmp_path:
         "stderr": subprocess.PIPE,
         "text": True,
     }
-    checkpoint = tmp_path / "run" / "netaug" / "checkpoint.pt"
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
     with subprocess.Popen([*launch, *train], **options) as process:
         while not checkpoint.is_file() and process.poll() is None:
             time.sleep(0.05)
@@ -230,7 +230,7 @@ def test_torchrun_says_that_a_worker_was_killed_and_goes_on_afterwards(tmp_path:
     again = subprocess.run([*launch, *train], timeout=580, **options)
     assert again.returncode == 0, again.stderr
     assert f"resuming from step {step}" in again.stdout
-    assert load(tmp_path / "run" / "netaug").meta["steps"] == 20
+    assert load(tmp_path / "run").meta["steps"] == 20
 
 
 def _worker_of(launcher: int, rank: int) -> int:

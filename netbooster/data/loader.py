@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.data import transforms
@@ -32,8 +33,10 @@ from netbooster.data.sampling import EpochShuffle, generator, shard_slice
 
 #: Batches decoded ahead of the one in use.
 _PREFETCH = 3
+#: Images that a thread prepares at a time: handing over each alone costs more than its crop.
+_CHUNK = 8
 #: Part of the key of random draws.
-_ORDER_KEY, _AUGMENT_KEY, _CROP_KEY = 1, 2, 3
+_ORDER_KEY, _AUGMENT_KEY = 1, 2
 
 
 @dataclass(frozen=True)
@@ -124,15 +127,17 @@ class ImageDataset(Dataset):
             self._skipped[source.path(index)] = str(error)
             return None
 
-    def _training_image(self, index: int, crop: np.random.Generator) -> tuple[np.ndarray, int]:
+    def _training_image(
+        self, index: int, transform: v2.Transform, seed: int
+    ) -> tuple[np.ndarray, int]:
         source = self._sources["train"]
         for offset in range(len(source)):
             place = (index + offset) % len(source)
             image = self._decode(source, place)
             if image is not None:
-                resolution = self.preprocess.resolution
-                array = transforms.training_image(image, resolution, crop, self.preset.crop)
-                return array, int(source.labels[place])
+                with transforms.DrawingFrom(torch.Generator().manual_seed(seed)):
+                    image = transform(image)
+                return transforms.to_array(image), int(source.labels[place])
         raise NetBoosterError(
             f"data set {self.name}: the training split at {source.path(0).parent} holds no "
             "readable image; replace the files"
@@ -167,37 +172,34 @@ class ImageDataset(Dataset):
         """See ``Dataset``; decodes its own part only."""
         check_batches(batch_size, seed, start_step)
         part = shard_slice(shard, batch_size)
-        places = range(batch_size)[part]
         shuffle = EpochShuffle(len(self._sources["train"]), seed)
+        transform = transforms.training_transform(
+            self.preprocess.resolution,
+            crop=self.preset.crop,
+            flip=self._flip,
+            jitter=self.preset.jitter,
+        )
         pool = ThreadPoolExecutor(self._workers, thread_name_prefix="netbooster-decode")
-        waiting: deque[list[Future[tuple[np.ndarray, int]]]] = deque()
+        waiting: deque[list[Future[list[tuple[np.ndarray, int]]]]] = deque()
+
+        def prepare(places: list[tuple[int, int]]) -> list[tuple[np.ndarray, int]]:
+            return [self._training_image(index, transform, draw) for index, draw in places]
 
         def submit(step: int) -> None:
             indices = shuffle.batch(step, batch_size)
-            waiting.append(
-                [
-                    pool.submit(
-                        self._training_image,
-                        int(indices[place]),
-                        generator(seed, _CROP_KEY, step, place),
-                    )
-                    for place in places
-                ]
-            )
+            # Drawn for the whole batch, so that an image does not depend on who prepares it.
+            draws = generator(seed, _AUGMENT_KEY, step).integers(2**63, size=batch_size)
+            places = list(zip(indices[part].tolist(), draws[part].tolist(), strict=True))
+            chunks = (places[first : first + _CHUNK] for first in range(0, len(places), _CHUNK))
+            waiting.append([pool.submit(prepare, chunk) for chunk in chunks])
 
         try:
             for ahead in range(_PREFETCH):
                 submit(start_step + ahead)
             while True:
-                items = [future.result() for future in waiting.popleft()]
+                items = [item for future in waiting.popleft() for item in future.result()]
                 submit(start_step + _PREFETCH)
                 images = torch.from_numpy(np.stack([image for image, _ in items]))
-                # Drawn for the whole batch, so that its parts fit together.
-                rng = generator(seed, _AUGMENT_KEY, start_step)
-                if self._flip:
-                    images = transforms.mirror(images, rng, batch_size, part)
-                if self.preset.jitter:
-                    images = transforms.color_jitter(images, rng, batch_size, part)
                 labels = torch.tensor([label for _, label in items], dtype=torch.int64)
                 yield (images.to(device), labels.to(device)) if device else (images, labels)
                 start_step += 1
@@ -211,7 +213,7 @@ class ImageDataset(Dataset):
         limit: int | None = None,
         device: torch.device | str | None = None,
     ) -> Generator[Batch, None, None]:
-        """See ``Dataset``. Shorter side to resolution / crop_fraction, centre crop.
+        """See ``Dataset``. The centre, ``crop_fraction`` of the shorter side.
 
         Raises:
             NetBoosterError: an image is broken and the policy is "error".
@@ -219,13 +221,13 @@ class ImageDataset(Dataset):
         check_split(name, limit)
         source = self._sources[name]
         order = generator(self._seed, _ORDER_KEY).permutation(len(source))[:limit]
+        transform = transforms.evaluation_transform(self.preprocess)
 
         def prepare(index: int) -> tuple[np.ndarray, int] | None:
             image = self._decode(source, index)
             if image is None:
                 return None
-            array = transforms.evaluation_image(image, self.preprocess)
-            return array, int(source.labels[index])
+            return transforms.to_array(transform(image)), int(source.labels[index])
 
         with ThreadPoolExecutor(self._workers) as pool:
             for start in range(0, len(order), SPLIT_BATCH):

@@ -1,35 +1,34 @@
-"""Image preparation: decoding of files, training augmentation, evaluation resize and crop.
+"""Image preparation: decoding of files, training augmentation, evaluation crop and resize.
 
-The defaults follow the published recipe of the width-augmentation baseline that the paper's open
-settings follow: random resized crop, mirror, brightness 32/255, saturation 0.5; evaluation resizes
-to resolution / 0.875 and crops the centre.
+What becomes of a decoded image is made of torchvision's v2 transforms, which take a Pillow image,
+or a nest of it with ``tv_tensors`` (boxes, masks), and treat all of it alike. The defaults follow
+the published recipe of the width-augmentation baseline that the paper's open settings follow:
+random resized crop, mirror, brightness 32/255, saturation 0.5; evaluation takes the centre.
 """
 
 import io
-import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.data.base import Preprocess
 
-#: Weights of red, green and blue in luminance (ITU-R BT.601, as Pillow's "L").
-LUMINANCE = (0.299, 0.587, 0.114)
 BRIGHTNESS = 32 / 255
 SATURATION = 0.5
-#: Share of the image's area and aspect ratio that a random crop takes.
-CROP_AREA = (0.08, 1.0)
-CROP_RATIO = (3 / 4, 4 / 3)
 
 CropName = Literal["resized", "padded"]
 #: Share of a side by which "padded" shifts an image: 4 of 32 pixels, the custom on CIFAR.
 SHIFT = 1 / 8
-Box = tuple[float, float, float, float]
 
 
 class UnreadableImageError(NetBoosterError):
@@ -59,7 +58,8 @@ def decode(path: Path, channels: int, content: bytes | None = None) -> Image.Ima
     mode = "L" if channels == 1 else "RGB"
     try:
         with Image.open(path if content is None else io.BytesIO(content)) as opened:
-            image = ImageOps.exif_transpose(opened)
+            ImageOps.exif_transpose(opened, in_place=True)
+            image: Image.Image = opened
             image.load()
             if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
                 image = image.convert("RGBA")
@@ -102,99 +102,121 @@ def to_array(image: Image.Image) -> np.ndarray:
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def random_crop_box(rng: np.random.Generator, width: int, height: int) -> Box:
-    """A random box (left, upper, right, lower) as torchvision's RandomResizedCrop draws it."""
-    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
-    for _ in range(10):
-        area = width * height * rng.uniform(*CROP_AREA)
-        ratio = math.exp(rng.uniform(low, high))
-        crop_width = round(math.sqrt(area * ratio))
-        crop_height = round(math.sqrt(area / ratio))
-        if 0 < crop_width <= width and 0 < crop_height <= height:
-            left = int(rng.integers(0, width - crop_width + 1))
-            upper = int(rng.integers(0, height - crop_height + 1))
-            return (left, upper, left + crop_width, upper + crop_height)
-    # Very long images: the largest centred box within the allowed ratios.
-    crop_width = min(width, round(height * CROP_RATIO[1]))
-    crop_height = min(height, round(width / CROP_RATIO[0]))
-    left, upper = (width - crop_width) // 2, (height - crop_height) // 2
-    return (left, upper, left + crop_width, upper + crop_height)
+class DrawingFrom(TorchFunctionMode):
+    """Inside, in this thread alone, what torch draws at random comes from ``generator``.
 
-
-def training_image(
-    image: Image.Image, resolution: int, rng: np.random.Generator, crop: CropName = "resized"
-) -> np.ndarray:
-    """A random crop resized to uint8 [C, resolution, resolution].
-
-    "resized": see :func:`random_crop_box`. "padded": the image, shifted by up to an eighth of its
-    size each way, black where it has moved away.
+    torchvision's transforms draw from the generator of the whole process, which the threads that
+    decode would share with each other and with training: no run would repeat.
     """
-    if crop == "padded":
-        width, height = image.size
-        left = int(rng.integers(-round(width * SHIFT), round(width * SHIFT) + 1))
-        upper = int(rng.integers(-round(height * SHIFT), round(height * SHIFT) + 1))
-        image = image.crop((left, upper, left + width, upper + height))
-        return to_array(image.resize((resolution, resolution), Image.Resampling.BILINEAR))
-    box = random_crop_box(rng, *image.size)
-    size = (resolution, resolution)
-    return to_array(image.resize(size, Image.Resampling.BILINEAR, box=box))
+
+    _DRAWS = frozenset(
+        {
+            torch.rand,
+            torch.randint,
+            torch.randn_like,
+            torch.randperm,
+            torch.multinomial,
+            Tensor.normal_,
+            Tensor.uniform_,
+        }
+    )
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self._generator = generator
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func in self._DRAWS:
+            return func(*args, generator=self._generator, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
 
 
-def evaluation_image(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
-    """The centre crop of an image of any size as uint8 [C, resolution, resolution].
+class Augmentation(v2.Transform):
+    """A random crop, then mirror, brightness and saturation of what lies in it.
 
-    The shorter side is resized to ``resolution / crop_fraction``; resize and crop are one step, so
-    that no pixel is interpolated twice.
-    """
-    width, height = image.size
-    side = min(width, height) * preprocess.crop_fraction
-    left, upper = (width - side) / 2, (height - side) / 2
-    size = (preprocess.resolution, preprocess.resolution)
-    box = (left, upper, left + side, upper + side)
-    return to_array(image.resize(size, Image.Resampling.BILINEAR, box=box))
-
-
-def load_image(path: Path, preprocess: Preprocess) -> Tensor:
-    """One file prepared for a network: uint8 [C, resolution, resolution].
-
-    Raises:
-        UnreadableImageError: as ``decode``.
-    """
-    return torch.from_numpy(evaluation_image(decode(path, preprocess.channels), preprocess))
-
-
-def mirror(
-    images: Tensor,
-    rng: np.random.Generator,
-    batch: int | None = None,
-    part: slice = slice(None),
-) -> Tensor:
-    """Mirrors each image of uint8 [N, C, H, W] left to right with probability one half.
+    One transform draws for all of them: a chain of torchvision's takes twice the time on small
+    images.
 
     Args:
-        batch: size of the whole batch, of which ``images`` are the ``part``; default: all of it.
-        part: which.
+        crop: torchvision's; draws where it lies.
+        flip: mirror one half of the images left to right.
+        jitter: change brightness by up to 32/255 and saturation by up to a half.
     """
-    chosen = torch.from_numpy(rng.random(batch or len(images))[part] < 0.5)
-    return torch.where(chosen[:, None, None, None], images.flip(3), images)
+
+    def __init__(
+        self, crop: v2.RandomResizedCrop | v2.RandomCrop, *, flip: bool, jitter: bool
+    ) -> None:
+        super().__init__()
+        self.crop = crop
+        self.flip = flip
+        self.jitter = jitter
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """See ``v2.Transform``."""
+        mirror, brightness, saturation = torch.rand(3).tolist()
+        return {
+            "crop": self.crop.make_params(flat_inputs),
+            "mirrored": self.flip and mirror < 0.5,
+            "brightness": 1 + BRIGHTNESS * (2 * brightness - 1),
+            "saturation": 1 + SATURATION * (2 * saturation - 1),
+        }
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """See ``v2.Transform``."""
+        result = self.crop.transform(inpt, params["crop"])
+        if params["mirrored"]:
+            result = functional.horizontal_flip(result)
+        if self.jitter and isinstance(result, Image.Image | tv_tensors.Image):
+            result = functional.adjust_brightness(result, params["brightness"])
+            result = functional.adjust_saturation(result, params["saturation"])
+        return result
 
 
-def color_jitter(
-    images: Tensor,
-    rng: np.random.Generator,
-    batch: int | None = None,
-    part: slice = slice(None),
-) -> Tensor:
-    """Random brightness, then (with three channels) saturation, of uint8 [N, C, H, W].
+class CentralSquare(v2.Transform):
+    """The square in the middle whose side is ``fraction`` of the shorter side.
 
-    ``batch`` and ``part``: see :func:`mirror`.
+    The usual order, to resize and then to crop, would make an image of one by 60,000 pixels huge.
     """
-    shape, channels = (batch or len(images), 1, 1, 1), images.shape[1]
-    bright = rng.uniform(1 - BRIGHTNESS, 1 + BRIGHTNESS, shape)[part].astype(np.float32)
-    colour = rng.uniform(1 - SATURATION, 1 + SATURATION, shape)[part].astype(np.float32)
-    result = (images * torch.from_numpy(bright)).clamp_(0, 255)
-    if channels == 3:
-        weights = torch.tensor(LUMINANCE).view(1, 3, 1, 1)
-        grey = (result * weights).sum(1, keepdim=True)
-        result = grey + (result - grey) * torch.from_numpy(colour)
-    return result.round_().clamp_(0, 255).to(torch.uint8)
+
+    def __init__(self, fraction: float) -> None:
+        super().__init__()
+        self.fraction = fraction
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """See ``v2.Transform``."""
+        side = max(1, round(min(v2.query_size(flat_inputs)) * self.fraction))
+        return {"output_size": [side, side]}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """See ``v2.Transform``."""
+        return functional.center_crop(inpt, **params)
+
+
+def training_transform(
+    resolution: int, *, crop: CropName = "resized", flip: bool = True, jitter: bool = True
+) -> v2.Transform:
+    """The random change of an image, and of boxes with it, to ``resolution`` each way.
+
+    Args:
+        crop: "resized" takes a random part; "padded" shifts the image by up to an eighth of its
+            size each way, black where it has moved away.
+        flip: mirror one half of the images left to right.
+        jitter: random brightness and saturation.
+    """
+    size = [resolution, resolution]
+    if crop == "resized":
+        return Augmentation(v2.RandomResizedCrop(size), flip=flip, jitter=jitter)
+    shift = v2.RandomCrop(size, padding=round(resolution * SHIFT))
+    return v2.Compose([v2.Resize(size), Augmentation(shift, flip=flip, jitter=jitter)])
+
+
+def evaluation_transform(preprocess: Preprocess) -> v2.Transform:
+    """The centre of an image of any size, ``preprocess.crop_fraction`` of its shorter side."""
+    size = [preprocess.resolution, preprocess.resolution]
+    return v2.Compose([CentralSquare(preprocess.crop_fraction), v2.Resize(size)])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from netbooster.common.errors import NetBoosterError
 from netbooster.data import Preprocess
-from netbooster.data.transforms import decode, evaluation_image
+from netbooster.data.transforms import decode, evaluation_transform, to_array
 from netbooster.experiment.run import check_layout
 from netbooster.tasks import Task, load_task
 from netbooster.training import networks
@@ -73,7 +73,7 @@ class TrainedNetwork:
             if not isinstance(image, Image.Image):
                 image = _from_pixels(np.asarray(image))
             picture = image.convert("L" if channels == 1 else "RGB")
-        return evaluation_image(picture, self.preprocess)
+        return to_array(evaluation_transform(self.preprocess)(picture))
 
 
 def load(folder: str | Path) -> TrainedNetwork:

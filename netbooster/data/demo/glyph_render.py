@@ -14,8 +14,9 @@ from torch import Tensor
 
 from netbooster.data.demo import glyph_atlas
 from netbooster.data.sampling import generator
-from netbooster.data.transforms import LUMINANCE
 
+#: Weights of red, green and blue in luminance (ITU-R BT.601, as Pillow's "L").
+_LUMINANCE = (0.299, 0.587, 0.114)
 #: Heights of "H" from the image's middle to its edge, before random scale.
 _HALF_VIEW = 0.84
 #: Half the thickness, in glyph units, below which no stroke is thinned.
@@ -91,7 +92,7 @@ class GlyphRenderer:
         self.resolution = resolution
         self.channels = channels
         self.difficulty = difficulty
-        self._luminance = torch.tensor(LUMINANCE, device=device).view(1, 3, 1, 1)
+        self._luminance = torch.tensor(_LUMINANCE, device=device).view(1, 3, 1, 1)
         axis = (torch.arange(resolution, dtype=torch.float32) + 0.5) * (2 / resolution) - 1
         self._x = axis.view(1, 1, 1, -1).to(device)
         self._y = axis.view(1, 1, -1, 1).to(device)

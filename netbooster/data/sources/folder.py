@@ -15,7 +15,7 @@ from netbooster.data.loader import FileSource, ImageDataset
 
 #: Headers checked when the data set is loaded; of larger ones an even sample is checked.
 _HEADER_CHECKS = 20_000
-_VERSION = 1
+_VERSION = 2
 
 
 class Folder(ImageDataset):

@@ -19,7 +19,7 @@ from netbooster.data.base import Preprocess
 from netbooster.data.config import DataConfig
 from netbooster.data.loader import FileSource, ImageDataset, ImageSource, Preset
 
-_VERSION = 1
+_VERSION = 2
 _Split = tuple[ImageSource, list[str]]
 
 

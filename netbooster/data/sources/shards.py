@@ -19,7 +19,7 @@ from netbooster.data.base import Preprocess
 from netbooster.data.config import DataConfig
 from netbooster.data.loader import ImageDataset, ImageSource
 
-_VERSION = 1
+_VERSION = 2
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm"})
 _LABEL = "cls"
 _WANTED = (

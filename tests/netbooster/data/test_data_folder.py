@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from netbooster.common.errors import NetBoosterError
-from netbooster.data import DataConfig, load_dataset, transforms
+from netbooster.data import DataConfig, Preprocess, load_dataset, transforms
 
 COLOURS = {"blue": (20, 40, 220), "green": (30, 200, 40), "red": (220, 30, 30)}
 
@@ -97,46 +99,160 @@ def test_one_channel(root):
     assert images.shape == (12, 1, 16, 16)
 
 
-def test_evaluation_image_against_torchvision():
-    """Resize to r / 0.875 and centre crop, within the rounding of one resampling instead of two."""
-    from torchvision.transforms import functional as tv
+def _preprocess(resolution, fraction=0.875):
+    return Preprocess(resolution, 3, (128.0,) * 3, (128.0,) * 3, fraction)
 
-    config = DataConfig(name="folder", resolution=56)
+
+def _drawn(transform, sample, seed):
+    """A transform's result that depends on ``seed`` alone."""
+    with transforms.DrawingFrom(torch.Generator().manual_seed(seed)):
+        return transform(sample)
+
+
+def test_evaluation_is_resize_and_centre_crop():
+    """As torchvision's two steps in their usual order, within the rounding of one resampling.
+
+    The size is one whose centre falls on a pixel's border in both orders.
+    """
     rng = np.random.default_rng(0)
     smooth = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
-    image = Image.fromarray(smooth).resize((300, 200), Image.Resampling.BICUBIC)
-    from netbooster.data import Preprocess
-
-    preprocess = Preprocess(config.resolution, 3, (128.0,) * 3, (128.0,) * 3, 0.875)
-    ours = transforms.evaluation_image(image, preprocess)
-    theirs = np.asarray(tv.center_crop(tv.resize(image, 64), 56)).transpose(2, 0, 1)
+    image = Image.fromarray(smooth).resize((320, 192), Image.Resampling.BICUBIC)
+    ours = transforms.to_array(transforms.evaluation_transform(_preprocess(56))(image))
+    theirs = transforms.to_array(v2.Compose([v2.Resize(64), v2.CenterCrop(56)])(image))
+    assert ours.shape == (3, 56, 56)
     assert np.abs(ours.astype(int) - theirs).max() <= 6
 
 
-def test_random_crop_boxes_stay_inside_and_vary():
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("size", [(1, 1), (1, 60_000), (60_000, 1), (7, 5)])
+def test_evaluation_of_extreme_sizes_makes_no_large_image(size, monkeypatch):
+    seen = []
+    resize = Image.Image.resize
+
+    def spy(image, wanted, *args, **kwargs):
+        seen.append(wanted)
+        return resize(image, wanted, *args, **kwargs)
+
+    monkeypatch.setattr(Image.Image, "resize", spy)
+    image = transforms.evaluation_transform(_preprocess(32))(Image.new("RGB", size, (9, 8, 7)))
+    assert image.size == (32, 32) and image.getpixel((16, 16)) == (9, 8, 7)
+    assert set(seen) <= {(32, 32)}
+
+
+def _ramp(width, height):
+    """An image whose pixels tell where they lie: red the column, green the row."""
+    columns, rows = np.meshgrid(np.linspace(0, 255, width), np.linspace(0, 255, height))
+    return Image.fromarray(np.stack([columns, rows, rows * 0], 2).round().astype(np.uint8))
+
+
+def test_random_crops_stay_inside_and_vary():
     for width, height in ((100, 80), (1, 1), (3, 500), (500, 3), (64, 64)):
-        boxes = [transforms.random_crop_box(rng, width, height) for _ in range(200)]
-        for left, upper, right, lower in boxes:
-            assert 0 <= left < right <= width and 0 <= upper < lower <= height
+        transform = transforms.training_transform(16, flip=False, jitter=False)
+        image = _ramp(width, height)
+        crops = [transforms.to_array(_drawn(transform, image, seed)) for seed in range(200)]
+        assert {crop.shape for crop in crops} == {(3, 16, 16)}
         if min(width, height) >= 64:
-            areas = [(b[2] - b[0]) * (b[3] - b[1]) / (width * height) for b in boxes]
-            assert min(areas) < 0.2 and max(areas) > 0.8 and min(areas) > 0.07
+            spans = [(crop[:2].max((1, 2)).astype(float) - crop[:2].min((1, 2))) for crop in crops]
+            shares = [across * down / 255**2 for across, down in spans]
+            assert min(shares) < 0.2 and max(shares) > 0.75 and min(shares) > 0.04
+            assert 0.35 < np.mean(shares) < 0.6
 
 
-def test_flip_and_colour_jitter():
-    images = torch.arange(64, dtype=torch.uint8).view(1, 1, 8, 8).repeat(200, 3, 1, 1)
-    flipped = transforms.mirror(images, np.random.default_rng(0))
-    same = (flipped == images).flatten(1).all(1)
-    assert 60 < same.sum() < 140
-    assert torch.equal(flipped[~same], images[~same].flip(3))
-    grey = torch.full((200, 3, 4, 4), 100, dtype=torch.uint8)
-    jittered = transforms.color_jitter(grey, np.random.default_rng(0)).float()
-    assert jittered.min() >= 87 and jittered.max() <= 113 and jittered.std() > 5
-    red = torch.zeros(200, 3, 1, 1, dtype=torch.uint8)
-    red[:, 0] = 200
-    spread = transforms.color_jitter(red, np.random.default_rng(0)).float()
-    assert (spread[:, 0] - spread[:, 1]).std() > 10
+def test_half_of_the_images_are_mirrored():
+    transform = transforms.training_transform(16, jitter=False)
+    mirrored = [
+        crop[0, 0, 0] > crop[0, 0, -1]
+        for crop in (transforms.to_array(_drawn(transform, _ramp(80, 80), s)) for s in range(200))
+    ]
+    assert 60 < sum(mirrored) < 140
+    unflipped = transforms.training_transform(16, flip=False, jitter=False)
+    crops = [transforms.to_array(_drawn(unflipped, _ramp(80, 80), s)) for s in range(20)]
+    assert all(crop[0, 0, 0] < crop[0, 0, -1] for crop in crops)
+
+
+def test_colour_jitter_moves_brightness_and_saturation():
+    transform = transforms.training_transform(8)
+
+    def jittered(colour):
+        image = Image.new("RGB", (20, 20), colour)
+        return np.stack([transforms.to_array(_drawn(transform, image, s)) for s in range(200)])
+
+    grey = jittered((100, 100, 100)).astype(float)
+    assert grey.min() >= 87 and grey.max() <= 113 and grey.std() > 5
+    red = jittered((200, 0, 0)).astype(float)
+    assert (red[:, 0] - red[:, 1]).std() > 10
+    unjittered = transforms.training_transform(8, jitter=False)
+    assert set(np.unique(_drawn(unjittered, Image.new("L", (20, 20), 77), 0))) == {77}
+    one = [np.unique(_drawn(transform, Image.new("L", (20, 20), 100), s)) for s in range(50)]
+    assert all(len(values) == 1 for values in one) and len({int(v[0]) for v in one}) > 5
+
+
+@pytest.mark.parametrize("crop", ["resized", "padded"])
+def test_draws_come_from_the_given_generator_alone(crop):
+    transform = transforms.training_transform(16, crop=crop)
+    image = _ramp(60, 50)
+    before = torch.get_rng_state()
+    first = transforms.to_array(_drawn(transform, image, 5))
+    torch.rand(3)
+    again = transforms.to_array(_drawn(transform, image, 5))
+    torch.set_rng_state(before)
+    other = transforms.to_array(_drawn(transform, image, 6))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_training_in_another_thread_keeps_its_own_random_numbers(root):
+    """What the network draws meanwhile (dropout) does not depend on the decoding threads."""
+    torch.manual_seed(0)
+    alone = torch.rand(40)
+    torch.manual_seed(0)
+    batches = load_dataset(_config(root, workers=3)).train_batches(batch_size=16, seed=0)
+    beside = []
+    for _ in range(40):
+        next(batches)
+        beside.append(torch.rand(1))
+    batches.close()
+    assert torch.equal(torch.cat(beside), alone)
+
+
+def test_parts_of_a_batch_and_any_number_of_threads_give_the_same_images(root):
+    whole = next(load_dataset(_config(root, workers=1)).train_batches(batch_size=21, seed=4))
+    parts = [
+        next(
+            load_dataset(_config(root, workers=3)).sharded_batches(
+                shard=(rank, 2), batch_size=21, seed=4
+            )
+        )
+        for rank in range(2)
+    ]
+    assert torch.equal(torch.cat([images for images, _ in parts]), whole[0])
+    assert torch.equal(torch.cat([labels for _, labels in parts]), whole[1])
+
+
+@pytest.mark.parametrize("crop", ["resized", "padded"])
+def test_boxes_move_with_their_image(crop):
+    width, height = 80, 60
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[20:40, 30:50] = 255
+    image = Image.fromarray(pixels)
+    boxes = tv_tensors.BoundingBoxes(
+        torch.tensor([[30, 20, 50, 40]]), format="XYXY", canvas_size=(height, width)
+    )
+    transform = transforms.training_transform(96, crop=crop, jitter=False)
+    found = 0
+    for seed in range(30):
+        moved, (box, label) = _drawn(transform, (image, (boxes, 3)), seed)
+        assert label == 3 and box.canvas_size == (96, 96)
+        lit = np.asarray(moved)[:, :, 0] > 127
+        left, upper, right, lower = box[0].tolist()
+        if not lit.any() or min(left, upper) <= 0 or max(right, lower) >= 96:
+            continue
+        found += 1
+        rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
+        edges = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+        assert np.abs(np.array(edges) - (left, upper, right, lower)).max() <= 3
+    assert found > 3
+    _, box = transforms.evaluation_transform(_preprocess(96, 0.8))((image, boxes))
+    assert box[0].tolist() == [28, 28, 68, 68]  # the square begins at 16, 6 and is doubled
 
 
 def test_exif_orientation_is_applied(tmp_path):

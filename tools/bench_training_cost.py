@@ -3,17 +3,19 @@
 
     python tools/bench_training_cost.py --resolution 144 --batch 16 --threads 1
 
-Three ways to run: ``naive``, the expanded block as plain ``nn`` modules (with a depthwise
+Four ways to run: ``naive``, the expanded block as plain ``nn`` modules (with a depthwise
 convolution) in torch's default memory format, as one would write it down first; ``modules``, the
-same modules channels-last with the scale as a product; ``fused``, what training runs. Each is
-compared with the vanilla network in the same memory format. Times are CPU seconds of the process
-(threads add up), steps of all ways interleaved, median and minimum; memory is what autograd has
-saved between forward and backward pass, and the peak of a fresh process beyond what it had with
-the network loaded (Linux).
+same modules channels-last with the scale as a product; ``trained``, what training runs: the same,
+and one linear map at alpha 1; ``again``, that with ``train.recompute``. Each is compared with the
+vanilla network in the same memory format. Times are CPU seconds of the process (threads add up),
+steps of all ways interleaved, median and minimum; memory is what autograd has saved between forward
+and backward pass (without what ``again`` keeps of a block's input), and the peak of a fresh process
+beyond what it had with the network loaded (Linux).
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from netbooster.common.budget import measure_budget  # noqa: E402
 from netbooster.common.seeds import reproducible  # noqa: E402
-from netbooster.giant.expanded import ExpandedConv  # noqa: E402
+from netbooster.giant.expanded import ExpandedConv, set_recompute  # noqa: E402
 from netbooster.giant.expansion import ExpansionConfig, expand, expanded_layers  # noqa: E402
 from netbooster.giant.plt import set_alpha  # noqa: E402
 from netbooster.models import build_model  # noqa: E402
@@ -36,6 +38,8 @@ from netbooster.models import build_model  # noqa: E402
 CLASSES = 100
 #: The paper's 310 epochs: 160 of the giant, 40 of decay (alpha is 0.5 on average), 110 of tuning.
 SCHEDULE = {0.0: 160 / 310, 0.5: 40 / 310, 1.0: 110 / 310}
+#: How the giant runs, and whether channels-last.
+WAYS = {"naive": False, "modules": True, "trained": True, "again": True}
 
 
 class NaiveActivation(nn.Module):
@@ -54,7 +58,7 @@ class NaiveActivation(nn.Module):
 
 
 class Step:
-    """One training step of a fresh network. ``way``: "vanilla", "naive", "modules" or "fused"."""
+    """One training step of a fresh network. ``way``: one of ``WAYS``, or "vanilla"."""
 
     def __init__(self, way: str, alpha: float, last: bool, options: argparse.Namespace) -> None:
         torch.manual_seed(0)
@@ -62,9 +66,10 @@ class Step:
         if way != "vanilla":
             model = expand(model, ExpansionConfig())
             set_alpha(model, alpha)
+            set_recompute(model, way == "again")
             for _, block in expanded_layers(model):
                 assert isinstance(block, ExpandedConv)
-                block.fused = way == "fused"
+                block.fused = way in ("trained", "again")
                 if way == "naive":
                     channels = block[0].weight.shape[0]
                     block.conv2 = nn.Conv2d(channels, channels, 1, groups=channels, bias=False)
@@ -109,7 +114,9 @@ def peak_of_process(way: str, alpha: float, last: bool, options: argparse.Namesp
         "--resolution", str(options.resolution), "--batch", str(options.batch),
         "--threads", str(options.threads), "--peak", way, str(alpha), str(int(last)),
     ]  # fmt: skip
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    # Freed maps go back to the system at once; else the peak would tell of holes in the heap.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     return int(json.loads(result.stdout))
 
 
@@ -145,44 +152,42 @@ def main() -> None:
     if options.peak:
         print_peak(options)
         return
-    arms = [("vanilla", 0.0, False), ("vanilla", 0.0, True)]
+    runs = [("vanilla", 0.0, False), ("vanilla", 0.0, True)]
     for alpha in options.alphas:
-        arms += [("naive", alpha, False), ("modules", alpha, True), ("fused", alpha, True)]
-    steps = {arm: Step(*arm, options) for arm in arms}
+        runs += [(way, alpha, last) for way, last in WAYS.items()]
+    steps = {run: Step(*run, options) for run in runs}
     size = (1, 3, options.resolution, options.resolution)
-    macs = [
-        measure_budget(steps[arm].model, size).macs for arm in (arms[0], ("fused", *arms[-1][1:]))
-    ]
-    times: dict[tuple[str, float, bool], list[float]] = {arm: [] for arm in arms}
+    macs = [measure_budget(steps[run].model, size).macs for run in (runs[0], runs[-1])]
+    times: dict[tuple[str, float, bool], list[float]] = {run: [] for run in runs}
     with reproducible(torch.device("cpu"), options.threads):
         for repeat in range(options.repeats + 1):
-            for arm, step in steps.items():
+            for run, step in steps.items():
                 begun = time.process_time()
                 step()
                 if repeat:
-                    times[arm].append(1e3 * (time.process_time() - begun))
-    saved = {arm: step.saved_bytes() for arm, step in steps.items()}
+                    times[run].append(1e3 * (time.process_time() - begun))
+    saved = {run: step.saved_bytes() for run, step in steps.items()}
     steps.clear()
-    peaks = {arm: peak_of_process(*arm, options) for arm in arms}
+    peaks = {run: peak_of_process(*run, options) for run in runs}
     print(
         f"{options.model}, {options.resolution}x{options.resolution}, batch {options.batch}, "
         f"{options.threads} thread(s), torch {torch.__version__}; "
         f"MACs of the giant over vanilla: {macs[1] / macs[0]:.2f}"
     )
     print("way      alpha  format         CPU ms: median  min     saved MB        peak MB")
-    for arm in arms:
-        way, alpha, last = arm
+    for run in runs:
+        way, alpha, last = run
         base = ("vanilla", 0.0, last)
-        median, least = statistics.median(times[arm]), min(times[arm])
+        median, least = statistics.median(times[run]), min(times[run])
         print(
             f"{way:8} {alpha:<5g}  {'channels-last' if last else 'contiguous':13}"
             f" {median:8.1f} ({median / statistics.median(times[base]) - 1:+.0%})"
             f" {least:7.1f} ({least / min(times[base]) - 1:+.0%})"
-            f" {saved[arm] / 1e6:7.1f} ({saved[arm] / saved[base] - 1:+.0%})"
-            f" {peaks[arm] / 1e6:7.1f} ({peaks[arm] / peaks[base] - 1:+.0%})"
+            f" {saved[run] / 1e6:7.1f} ({saved[run] / saved[base] - 1:+.0%})"
+            f" {peaks[run] / 1e6:7.1f} ({peaks[run] / peaks[base] - 1:+.0%})"
         )
     if set(options.alphas) == set(SCHEDULE):
-        for way, last in (("naive", False), ("modules", True), ("fused", True)):
+        for way, last in WAYS.items():
             own = sum(s * statistics.median(times[way, a, last]) for a, s in SCHEDULE.items())
             base_time = statistics.median(times["vanilla", 0.0, last])
             print(

@@ -5,6 +5,7 @@ from typing import Any
 from netbooster.experiment.recipe_files import NAMED
 
 _BOOKKEEPING = (
+    "recompute",
     "threads",
     "log_every",
     "eval_every",

@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from netbooster.giant.channel_scale import ChannelScale
-from netbooster.giant.fused import fused_forward
+from netbooster.giant.linear_block import linear_forward
 from netbooster.giant.plt import DecayedActivation
+from netbooster.giant.recompute import run_recomputed
 
 BlockType = Literal["inverted_residual", "bottleneck", "basic"]
 
@@ -52,8 +53,11 @@ class ExpandedConv(nn.Sequential):
     """
 
     replaced: ReplacedLayer
+    recompute = False
+    """Whether training keeps the block's input alone and computes its maps again."""
     fused = True
-    """Whether training may take the fused path; False runs the modules one after another."""
+    """Whether training at alpha 1 may take the block as the one map that it is; False runs the
+    modules one after another."""
 
     def __init__(
         self,
@@ -107,9 +111,13 @@ class ExpandedConv(nn.Sequential):
         self.to(device=conv.weight.device, dtype=conv.weight.dtype)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """[N, c, H, W] → [N, m, H, W]; fused where that gives the same (``giant.fused``)."""
-        result = fused_forward(self, x) if self.fused else None
-        return super().forward(x) if result is None else result
+        """[N, c, H, W] → [N, m, H, W]; one map where that is the same (``linear_forward``)."""
+        result = linear_forward(self, x) if self.fused else None
+        if result is not None:
+            return result
+        if self.recompute and _trains(self, x):
+            return run_recomputed(self, super().forward, x)
+        return super().forward(x)
 
     @property
     def first(self) -> nn.Conv2d:
@@ -128,6 +136,8 @@ class ExpandedLinear(nn.Sequential):
     """Two linear layers with an activation between, in place of one (Appendix A, DeiT)."""
 
     replaced: ReplacedLayer
+    recompute = False
+    """See ``ExpandedConv``."""
 
     def __init__(
         self,
@@ -155,6 +165,12 @@ class ExpandedLinear(nn.Sequential):
         )
         self.to(device=linear.weight.device, dtype=linear.weight.dtype)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[..., in_features] → [..., out_features]."""
+        if self.recompute and _trains(self, x):
+            return run_recomputed(self, super().forward, x)
+        return super().forward(x)
+
     @property
     def first(self) -> nn.Linear:
         layer = self[0]
@@ -169,6 +185,22 @@ class ExpandedLinear(nn.Sequential):
 
 
 EXPANDED = (ExpandedConv, ExpandedLinear)
+
+
+def set_recompute(model: nn.Module, on: bool) -> None:
+    """Whether the blocks of a giant compute their maps again in the backward pass.
+
+    It saves memory and costs time; the numbers stay the same bits. A model without blocks is left
+    as it is.
+    """
+    for module in model.modules():
+        if isinstance(module, EXPANDED):
+            module.recompute = on
+
+
+def _trains(block: nn.Module, x: torch.Tensor) -> bool:
+    """Whether a backward pass may follow; tracing sees the modules as they are."""
+    return block.training and torch.is_grad_enabled() and isinstance(x, torch.Tensor)
 
 
 def _middle(block: BlockType, channels: int, kernel: int, stride: tuple[int, int]) -> nn.Module:

@@ -24,11 +24,6 @@ def parts(width: int, *matrices: Tensor) -> Iterator[tuple[Tensor, ...]]:
     return zip(*(matrix.split(size) for matrix in matrices), strict=True)
 
 
-def part_buffer(width: int, like: Tensor) -> Tensor:
-    """Scratch [B, width] for the parts of ``like`` [R, ...]; the last part may be shorter."""
-    return like.new_empty(next(parts(width, like))[0].shape[0], width)
-
-
 def product(x: Tensor, weight: Tensor, out: Tensor) -> None:
     """``out`` = x @ weight, for x [R, k] and weight [k, c]."""
     if weight.shape[1] < _NARROW:

@@ -53,6 +53,9 @@ class TrainConfig(Section):
     channels_last: bool = True
     """Memory format on the CPU, where it halves a step's time; the numbers stay the same up to
     rounding. Ignored on GPUs."""
+    recompute: bool = False
+    """Compute the maps of the giant's blocks again in the backward pass instead of keeping them:
+    less memory, more time, the same weights."""
     threads: CountOrNever = 0
     """CPU threads; 0 is torch's default, one a core."""
     log_every: Count = 20

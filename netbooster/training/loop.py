@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from netbooster.common.errors import NetBoosterError
 from netbooster.common.seeds import seed_everything
 from netbooster.data import Dataset
+from netbooster.giant.expanded import set_recompute
 from netbooster.giant.plt import PLTSchedule, set_alpha
 from netbooster.training.averaging import WeightAverage
 from netbooster.training.checkpoint import RunStore, load_state, random_state, set_random_state
@@ -85,6 +86,7 @@ class Trainer:
         if self.world.rank:  # processes must not drop out the same values
             seed_everything(seed + 1_000_003 * self.world.rank)
         self.model = model.to(self.device)
+        set_recompute(self.model, config.recompute)
         if self.memory_format is torch.channels_last:
             self.model = self.model.to(memory_format=torch.channels_last)
         self.dataset = dataset

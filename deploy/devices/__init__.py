@@ -8,7 +8,7 @@ from deploy.devices.device import INFERENCE_SECONDS, Device
 from deploy.devices.emulated import MAX_INSTRUCTIONS
 from deploy.devices.errors import DeviceError, DeviceFaultError
 from deploy.devices.link import Memory
-from deploy.devices.opening import EMULATORS, choose_device, open_device
+from deploy.devices.opening import EMULATORS, choose_device, open_device, stand_in
 from deploy.devices.progress import Progress
 from deploy.devices.qemu import PLUGIN, QemuDevice
 from deploy.devices.renode import RenodeDevice
@@ -35,4 +35,5 @@ __all__ = [
     "choose_device",
     "open_device",
     "run_images",
+    "stand_in",
 ]

@@ -9,7 +9,7 @@ from deploy.devices.device import INFERENCE_SECONDS, LinkedDevice
 from deploy.devices.emulated import MAX_INSTRUCTIONS
 from deploy.devices.qemu import QemuDevice
 from deploy.devices.renode import RenodeDevice
-from deploy.targets import Target
+from deploy.targets import Target, load_target, target_names
 
 EMULATORS: Final = ("qemu", "renode")
 
@@ -29,6 +29,29 @@ def choose_device(target: Target, on: str | None) -> str:
             "--on /dev/ttyACM0"
         )
     return "qemu" if known.qemu_machine else "renode"
+
+
+def stand_in(target: Target, on: str | None) -> Target | None:
+    """The emulated machine that runs a board's model where QEMU is asked for and does not know it.
+
+    It has the board's core, so the same machine code of kernels and model, and counts with the
+    board's wait states. None: the target itself runs.
+
+    Raises:
+        DeployError: QEMU has no machine with this core.
+    """
+    known = target.emulator
+    if on != "qemu" or not target.is_bare_metal or (known and known.qemu_machine):
+        return None
+    for name in target_names():
+        machine = load_target(name)
+        emulated = machine.emulator is not None and machine.emulator.qemu_machine is not None
+        if emulated and (machine.core, machine.fpu) == (target.core, target.fpu):
+            return machine.model_copy(update={"cycles": target.cycles, "cflags": target.cflags})
+    raise DeployError(
+        f"QEMU knows neither target {target.name} nor a machine with its core ({target.core}); "
+        "name the serial port of a board, such as --on /dev/ttyACM0"
+    )
 
 
 def open_device(

@@ -118,6 +118,8 @@ class Measurement(BaseModel):
 
     Attributes:
         engine: ``nb``, or ``tflm`` for the interpreter.
+        stand_in: the emulated machine of the same core that ran it in the target's place; memory
+            and clock are the target's. None: the target itself did.
         counting: where the counts or the times come from.
         instructions, cycles_estimated, layers: of the first image; in an emulator alone.
         cycles_measured: the median; on a board alone.
@@ -130,6 +132,7 @@ class Measurement(BaseModel):
     model: str = ""
     target: str
     engine: str = "nb"
+    stand_in: str | None = None
     toolchain: Toolchain
     counting: str
     instructions: NonNegativeInt | None = None
@@ -199,6 +202,8 @@ class Subject:
         host_library: the same model built for this machine; None: not compared with one.
         engine: ``nb`` or ``tflm``.
         library_sha256: of the interpreter's library.
+        machine, machine_elf: what runs in the target's place, see :func:`deploy.devices.stand_in`,
+            and the same sources built for it.
     """
 
     model: str
@@ -210,6 +215,8 @@ class Subject:
     host_library: Path | None = None
     engine: str = "nb"
     library_sha256: str | None = None
+    machine: Target | None = None
+    machine_elf: Path | None = None
 
 
 def describe(
@@ -231,6 +238,7 @@ def describe(
         model=subject.model,
         target=target.name,
         engine=subject.engine,
+        stand_in=subject.machine.name if subject.machine else None,
         toolchain=Toolchain(
             compiler=subject.build.compiler,
             flags=subject.build.flags,

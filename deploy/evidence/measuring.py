@@ -86,8 +86,8 @@ def measure_firmware(
     }
     answers = ask(
         lambda: open_device(
-            target,
-            subject.build.elf,
+            subject.machine or target,
+            subject.machine_elf or subject.build.elf,
             on=on,
             max_instructions=options.max_instructions,
             timeout=options.timeout,
@@ -182,7 +182,10 @@ def _compare(
 def summarize(measured: Measurement) -> list[str]:
     """A measurement for people, line by line."""
     name = measured.model + ("" if measured.engine == "nb" else f", engine {measured.engine}")
-    where = f"{measured.target} ({measured.toolchain.emulator or 'the device'})"
+    device = measured.toolchain.emulator or "the device"
+    if measured.stand_in:
+        device += f", {measured.stand_in} in its place"
+    where = f"{measured.target} ({device})"
     count = len(measured.images)
     compared = {"the host build": measured.exact.host, "the TFLM interpreter": measured.exact.tflm}
     equal = " and ".join(other for other, same in compared.items() if same)

@@ -15,11 +15,12 @@ Stage by stage, of one run (or of a comparison, whose selected run is returned):
 >>> quantized.tflite.name, quantized.ranges
 ('model.tflite', 'mse')
 >>> compiled = run.compile(quantized, target="nano-33-ble", schedule="rows")
->>> firmware = run.build(compiled)  # for the board: flash it, and measure(firmware, on=PORT)
+>>> firmware = run.build(compiled)  # netbooster flash writes it; measure(firmware, on=PORT)
 >>> firmware.elf.name, firmware.sizes.arena == compiled.arena_bytes
 ('firmware-nano-33-ble.elf', True)
->>> emulated = run.build(compiled, target="mps2-an386")
->>> measured = run.measure(emulated, images=2, on="qemu")  # or int8 images of your own
+>>> measured = run.measure(firmware, images=2, on="qemu")  # or int8 images of your own
+>>> measured.target, measured.stand_in  # QEMU knows no nRF52840: its machine of the same core
+('nano-33-ble', 'mps2-an386')
 >>> measured.exact.host, measured.instructions > 0
 (True, True)
 >>> run.report("runs/digits/netbooster").path.name

@@ -7,7 +7,7 @@ import numpy as np
 
 from deploy.core.errors import DeployError
 from deploy.core.stamps import Stamp
-from deploy.devices import EMULATORS, INFERENCE_SECONDS, MAX_INSTRUCTIONS, choose_device
+from deploy.devices import EMULATORS, INFERENCE_SECONDS, MAX_INSTRUCTIONS, choose_device, stand_in
 from deploy.evidence.measurement import Measurement, Subject
 from deploy.evidence.measuring import Options, measure_firmware
 from deploy.run.building import build, build_tflm_run, check_engine, read_firmware
@@ -55,7 +55,8 @@ def measure(
             board); else random ones (default: 2).
         labels: int [N], the classes of ``images``, for the accuracy.
         on: qemu, renode, or the serial port of a board. Default: the emulator that knows the
-            target.
+            target. A board that QEMU does not know is measured on its machine with the same core
+            (``Measurement.stand_in``), with the board's clock and wait states.
         target: default: the one that ``source`` was built for, else mps2-an386.
         runs: inferences at least. Default: 10 on a board, one an image in an emulator.
         timeout: seconds for one inference.
@@ -117,7 +118,11 @@ def _measure_one(
     if not isinstance(images, np.ndarray):
         images = _random_images(_tflite_of(firmware), images)
     return measure_firmware(
-        _subject(firmware, target), images, labels, options, say=lambda line: say("measure", line)
+        _subject(firmware, target, options.on),
+        images,
+        labels,
+        options,
+        say=lambda line: say("measure", line),
     )
 
 
@@ -148,7 +153,7 @@ def _measure_run(
     stamp.clear()
     inputs, labels = _test_images(run, images)
     measured = measure_firmware(
-        _subject(firmware, target),
+        _subject(firmware, target, on),
         inputs,
         labels,
         options,
@@ -168,11 +173,15 @@ def _test_images(run: Run, count: int | None) -> tuple[np.ndarray, np.ndarray]:
     return inputs, labels
 
 
-def _subject(firmware: Firmware, target: "Target") -> Subject:
-    from deploy.build.firmware import BuildResult
+def _subject(firmware: Firmware, target: "Target", on: str | None) -> Subject:
+    from deploy.build.firmware import BuildResult, build_firmware
     from deploy.codegen import Plan
 
     ours = firmware.engine == "nb"
+    machine, machine_elf = stand_in(target, on) if ours else None, None
+    if machine is not None:
+        machine_elf = firmware.elf.with_name(f"{firmware.elf.stem}-on-{machine.name}.elf")
+        build_firmware(firmware.generated, machine, machine_elf)
     return Subject(
         model=firmware.name,
         target=target,
@@ -183,6 +192,8 @@ def _subject(firmware: Firmware, target: "Target") -> Subject:
         host_library=firmware.host_library,
         engine=firmware.engine,
         library_sha256=firmware.library_sha256,
+        machine=machine,
+        machine_elf=machine_elf,
     )
 
 

@@ -46,7 +46,7 @@ def stand_in(target: Target, on: str | None) -> Target | None:
     for name in target_names():
         machine = load_target(name)
         emulated = machine.emulator is not None and machine.emulator.qemu_machine is not None
-        if emulated and (machine.core, machine.fpu) == (target.core, target.fpu):
+        if emulated and machine.core == target.core:
             return machine.model_copy(update={"cycles": target.cycles, "cflags": target.cflags})
     raise DeployError(
         f"QEMU knows neither target {target.name} nor a machine with its core ({target.core}); "

@@ -68,9 +68,10 @@ def build(
         folder = Path(source)
         if folder.is_file() or (folder / "plan.json").is_file():
             return _build_single(folder, board, output, engine, tflm_dir, say)
+    runs = runs_in(folder)
     if output is not None:
         raise DeployError("--output is for a single model; a run has its own places")
-    for run in runs_in(folder):
+    for run in runs:
         if engine == "tflm":
             build_tflm_run(run, board, tflm_dir, force, say)
         else:

@@ -141,7 +141,7 @@ def answers(
     with tempfile.TemporaryDirectory(prefix="nb_study_") as name:
         folder = Path(name)
         compile_model(result.flatbuffer, folder, name="study")
-        # By what runs, and not only by the network: exporter and compiler change, too.
+        # By what runs, and not only by the network: quantization and compiler change, too.
         digest = hashlib.sha256(hash_file(network.path).encode())
         for source in sorted(path for path in folder.iterdir() if path.suffix in (".c", ".h")):
             digest.update(source.read_bytes())

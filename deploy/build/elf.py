@@ -30,7 +30,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Segment:
+class LoadSegment:
     """Bytes that are loaded: ``address`` is where they lie before the program starts."""
 
     address: int
@@ -60,7 +60,7 @@ class Elf:
     """
 
     sections: list[Section]
-    segments: list[Segment]
+    segments: list[LoadSegment]
     symbols: dict[str, Symbol]
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +97,7 @@ class Elf:
             for section in sections
         ]
         self.segments = [
-            Segment(segment["p_paddr"], segment.data())
+            LoadSegment(segment["p_paddr"], segment.data())
             for segment in file.iter_segments("PT_LOAD")
             if segment["p_filesz"]
         ]

@@ -47,7 +47,7 @@ def command(
         Path | None, typer.Option("--keep", help="Keep generated C and firmware in this folder.")
     ] = None,
 ) -> None:
-    """Compile, build, emulate and compare one model; report instructions, RAM and flash.
+    """Compile, build, run and compare one model; report instructions, RAM and flash.
 
     Counts begin with the input in place (or the first pushed row) and end with the last output
     byte. Exit code 1: an output byte differs from the TFLM interpreter's.

@@ -120,7 +120,7 @@ def verify(
     """Compare every road on a validation set.
 
     Args:
-        result: the export, with the float network that was quantized.
+        result: the int8 model, with the float network that was quantized.
         host, plan: the generated C, built for this machine.
         float_model: the trained network, float32 [N, C, H, W] to logits.
         batches: (normalized float32 [N, C, H, W], int8 [N, H, W, C], labels [N]) of every image.

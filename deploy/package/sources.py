@@ -1,4 +1,4 @@
-"""What every exported library holds: generated C, kernels, labels, and one public header."""
+"""What every library holds: generated C, kernels, labels, and one public header."""
 
 import json
 import os
@@ -118,7 +118,7 @@ def write_folder(output: Path, files: dict[str, str]) -> None:
     """
     marker = ".netbooster-export"
     if output.exists() and not (output / marker).is_file():
-        raise DeployError(f"{output} exists and is no earlier export; choose another folder")
+        raise DeployError(f"{output} exists and is no library of ours; choose another folder")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))

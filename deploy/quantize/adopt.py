@@ -18,7 +18,7 @@ def adopt(own: QuantizedModel, flatbuffer: bytes, name: str) -> QuantizedModel:
     Both hold the same operators in the same order, or it cannot be told which tensor is which.
 
     Args:
-        own: our own export of the same network.
+        own: our own int8 model of the same network.
         flatbuffer: the other converter's int8 file.
         name: how messages call that file.
 
@@ -26,10 +26,10 @@ def adopt(own: QuantizedModel, flatbuffer: bytes, name: str) -> QuantizedModel:
         DeployError: an operator, or the shape of its output, is another.
     """
     ours, theirs = parse_graph(own.flatbuffer, "own"), parse_graph(flatbuffer, name)
-    remedy = "its tensors cannot be matched to torch's layers; export with our own writer"
+    remedy = "its tensors cannot be matched to torch's layers; quantize with our own writer"
     if len(ours.operators) != len(theirs.operators):
         raise DeployError(
-            f"{name} has {len(theirs.operators)} operators, our own export of the network "
+            f"{name} has {len(theirs.operators)} operators, our own model of the network "
             f"{len(ours.operators)}: {remedy}"
         )
     names = {theirs.inputs[0]: ours.tensors[ours.inputs[0]].name}
@@ -37,7 +37,7 @@ def adopt(own: QuantizedModel, flatbuffer: bytes, name: str) -> QuantizedModel:
         tensor, found = ours.output(mine), theirs.output(other)
         if mine.kind != other.kind or _squeezed(tensor.shape) != _squeezed(found.shape):
             raise DeployError(
-                f"{name}: operator {other.index} is {_text(other, found.shape)}, in our own export "
+                f"{name}: operator {other.index} is {_text(other, found.shape)}, in our own model "
                 f"{_text(mine, tensor.shape)}: {remedy}"
             )
         names[found.index] = tensor.name

@@ -74,7 +74,7 @@ class Call:
 
     def error(self, reason: str) -> DeployError:
         """A one-line error that names the layer."""
-        return DeployError(f"layer '{self.layer}' ({self.kind}) cannot be exported: {reason}")
+        return DeployError(f"layer '{self.layer}' ({self.kind}) cannot be quantized: {reason}")
 
 
 def _short(value: Any) -> str:

@@ -57,7 +57,7 @@ class _Interpreter:
             if len(required) != 1:
                 raise DeployError(
                     f"{type(self.module).__name__} takes {len(inputs)} inputs; "
-                    "only networks with one image input can be exported"
+                    "only networks with one image input can be quantized"
                 )
         for node in traced.nodes:
             value = self._value(node, first=node is inputs[0])
@@ -129,11 +129,11 @@ class _Interpreter:
 
 
 def _compute(node: fx.Node, args: Any, kwargs: Any) -> Any:
-    """Arithmetic on sizes and constants, done at export."""
+    """Arithmetic on sizes and constants, done while tracing."""
     if node.op == "call_method":
         return getattr(args[0], str(node.target))(*args[1:], **kwargs)
     if not callable(node.target):
-        raise DeployError(f"torch.fx node '{node.name}' cannot be evaluated at export")
+        raise DeployError(f"torch.fx node '{node.name}' cannot be evaluated while tracing")
     return node.target(*args, **kwargs)
 
 

@@ -154,7 +154,7 @@ class Recipe(Section):
     @pydantic.model_validator(mode="after")
     def _sections_fit_method(self) -> "Recipe":
         method = find_method(self.method) if self.method else None
-        for section in ("distillation", "netaug", "dropblock", "transfer"):
+        for section in _methods_sections():
             users = section_users(section)
             if getattr(self, section) is not None and self.method not in users:
                 raise ValueError(f"[{section}] needs 'method' to be one of {', '.join(users)}")
@@ -206,8 +206,9 @@ class Recipe(Section):
             return self
         method = find_method(name)
         content = self.model_dump() | {"method": name}
-        for section in ("distillation", "netaug", "dropblock"):
-            if section not in method.sections:
+        for section in _methods_sections():
+            # Whether a recipe transfers is the experiment's to say: a method that cannot refuses.
+            if section not in (*method.sections, "transfer"):
                 content[section] = None
         if method.grows:
             content["route"] = 0
@@ -358,6 +359,12 @@ def save_recipe(recipe: Recipe, run_dir: Path) -> Path:
 def _dump(recipe: Recipe) -> dict[str, Any]:
     """The resolved recipe as plain values, without keys that are None."""
     return recipe.model_dump(mode="json", exclude_none=True)
+
+
+def _methods_sections() -> list[str]:
+    """Sections that a recipe has for some methods alone."""
+    fields = Recipe.model_fields.items()
+    return [key for key, field in fields if field.default is None and section_users(key)]
 
 
 def _known(find: Callable[[str], object], name: str) -> None:

@@ -60,7 +60,7 @@ class NetAugConfig(Section):
             inner widths are.
         sort_channels: whether each epoch of that share begins by moving the inner channels of the
             largest L1 norm to the front, into the base network.
-        bn_images: training images from which the exported network's BN statistics are taken.
+        bn_images: training images from which the base network's BN statistics are taken.
     """
 
     width_factors: tuple[WidthFactor, ...] = (1.0, 1.8, 2.6)
@@ -213,7 +213,7 @@ class NetAugNetwork(nn.Module):
                     if (tensor := state.get(f"network.blocks.{name}.{key}")) is not None:
                         tensor.copy_(tensor.index_select(axis, order))
 
-    def export(self) -> nn.Module:
+    def cut_out(self) -> nn.Module:
         """The base network, of its original class, with the first channels' weights."""
         base = copy.deepcopy(self._base[0])
         own = self.network.state_dict()
@@ -354,7 +354,7 @@ class NetAug(Method):
 
     def finish(self, trained: nn.Module) -> Kept:
         assert isinstance(trained, NetAugNetwork)
-        base = trained.export().to(self.job.device)
+        base = trained.cut_out().to(self.job.device)
         measure_bn(base, self.job.dataset, self.config.bn_images, self.job.device)
         return Kept(base)
 

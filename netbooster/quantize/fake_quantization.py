@@ -7,7 +7,8 @@ a tensor, and only where the firmware stores one: behind a fused ReLU6, not befo
 pass the rounding unchanged and stop where a value is clipped (straight-through estimator; Jacob et
 al., "Quantization and Training of Neural Networks", 2018).
 
-The scales that training ends with are the exporter's: it takes them by the tensors' names.
+The scales that training ends with are the flatbuffer's: its writer takes them by
+the tensors' names.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from torch import Tensor, fx, nn
 from netbooster.common.errors import NetBoosterError
 from netbooster.quantize import integer_arithmetic as arithmetic
 
-_LARGEST_BIAS = 1 << 28  # as the exporter: a bias leaves room for the sums in int32
+_LARGEST_BIAS = 1 << 28  # as in the writer: a bias leaves room for the sums in int32
 _TRANSPARENT = (nn.ZeroPad2d, nn.Flatten, nn.Identity, nn.Dropout, nn.MaxPool2d)
 _TRANSPARENT_CALLS = (torch.flatten, "flatten")
 _CLIPS: dict[type[nn.Module], tuple[float, float]] = {
@@ -64,7 +65,7 @@ class ActivationRange(nn.Module):
         self.high = torch.maximum(self.high, values.detach().amax())
 
     def quantization(self) -> tuple[Tensor, Tensor]:
-        """Scale and zero point, as the exporter computes them from a range."""
+        """Scale and zero point, as the writer computes them from a range."""
         spread = ((self.high.double() - self.low.double()) / 255).float()
         scale = torch.where(spread > 0, spread, torch.full_like(spread, 1 / 127))
         zero = torch.round(-128 - self.low.double() / scale.double())
@@ -209,7 +210,7 @@ class QuantizedNetwork(nn.Module):
             keeper.follows = follow
 
     def activations(self) -> dict[str, tuple[float, int]]:
-        """Scale and zero point of every stored activation, by the exporter's name for it."""
+        """Scale and zero point of every stored activation, by the writer's name for it."""
         found = {}
         for stored in self._plan:
             keeper = self.ranges[_key(stored.name)]
@@ -220,7 +221,7 @@ class QuantizedNetwork(nn.Module):
 
 
 def _folded(layer: nn.Module, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tensor]:
-    """Weight and bias with the batch norm in them, float64 as the exporter folds them."""
+    """Weight and bias with the batch norm in them, float64 as the writer folds them."""
     weight: Any = layer.weight
     bias: Any = layer.bias
     weight = weight.double()
@@ -239,7 +240,7 @@ def _folded(layer: nn.Module, norm: nn.BatchNorm2d | None) -> tuple[Tensor, Tens
 
 
 def _quantize(weight: Tensor, bias: Tensor, input_scale: Tensor, *, per_channel: bool) -> _Weights:
-    """Weights and bias as int8 and int32 hold them (the exporter's rule), from float64."""
+    """Weights and bias as int8 and int32 hold them (the writer's rule), from float64."""
     step_in = input_scale.double()
     with torch.no_grad():
         largest = weight.flatten(1).abs().amax(1)
@@ -372,7 +373,7 @@ def _absorb(network: nn.Module, node: fx.Node, stored: _Stored) -> list[fx.Node]
 
 
 def _layer(node: fx.Node) -> str:
-    """The exporter's name: module path, or "blocks.3.add" for a sum inside blocks.3."""
+    """The writer's name: module path, or "blocks.3.add" for a sum inside blocks.3."""
     if node.op == "call_module":
         return str(node.target)
     stack = node.meta.get("nn_module_stack") or {}

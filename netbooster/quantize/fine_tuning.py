@@ -122,10 +122,10 @@ def fine_tune_file(
         },
     }
     if path.is_file():
-        content = load_torch(path, f"delete {path} and export again")
+        content = load_torch(path, f"delete {path} and quantize again")
         if content.get("identity") == identity:
             network = copy.deepcopy(network)
-            load_state(network, content["state_dict"], path, f"delete {path} and export again")
+            load_state(network, content["state_dict"], path, f"delete {path} and quantize again")
             activations = {name: (float(s), int(z)) for name, (s, z) in content["scales"].items()}
             return FineTuned(network.eval(), activations)
     tuned = fine_tune(network, dataset, recipe, device=device)

@@ -8,10 +8,12 @@ RELU6_SCALE = 6 / 255
 
 
 def any_scale(rng: Rng) -> float:
+    """A scale over three decades."""
     return float(np.float32(10 ** rng.uniform(-3, 0)))
 
 
 def any_zero_point(rng: Rng) -> int:
+    """A zero point, often an extreme one."""
     return int(rng.choice([-128, 127, 0, int(rng.integers(-128, 128))]))
 
 

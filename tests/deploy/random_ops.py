@@ -1,6 +1,7 @@
 """Random operators beyond convolutions, with hard parameters; each returns its output tensor."""
 
 import numpy as np
+from random_layers import any_scale, any_zero_point
 from tflite_builder import INT32, UINT8, Builder
 
 Rng = np.random.Generator
@@ -24,16 +25,6 @@ def shape_of(b: Builder, tensor: int) -> tuple[int, ...]:
 def same(b: Builder, source: int, shape: tuple[int, ...]) -> int:
     """A tensor of another shape with the source's quantization."""
     return b.tensor(shape, scale_of(b, source), zero_of(b, source))
-
-
-def any_scale(rng: Rng) -> float:
-    """A scale over three decades."""
-    return float(np.float32(10 ** rng.uniform(-3, 0)))
-
-
-def any_zero(rng: Rng) -> int:
-    """A zero point, often an extreme one."""
-    return int(rng.choice([-128, 127, 0, int(rng.integers(-128, 128))]))
 
 
 def _activation(rng: Rng) -> int:
@@ -69,12 +60,12 @@ def binary(b: Builder, rng: Rng, kind: str, source: int, other: int | None = Non
     if other is None:
         shape = _broadcastable(rng, shape_of(b, source))
         data = rng.integers(-128, 128, shape, dtype=np.int8)
-        other = b.tensor(shape, any_scale(rng), any_zero(rng), data=data)
+        other = b.tensor(shape, any_scale(rng), any_zero_point(rng), data=data)
     operands = [source, other] if rng.integers(2) else [other, source]
     scale = _combined_scale(rng, kind, scale_of(b, source), scale_of(b, other))
     rank = max(len(shape_of(b, t)) for t in operands)
     shapes = [(1,) * (rank - len(shape_of(b, t))) + shape_of(b, t) for t in operands]
-    output = b.tensor(tuple(np.maximum(*shapes).tolist()), scale, any_zero(rng))
+    output = b.tensor(tuple(np.maximum(*shapes).tolist()), scale, any_zero_point(rng))
     b.operator(kind, operands, [output], f"{kind.capitalize()}Options",
                fusedActivationFunction=_activation(rng))  # fmt: skip
     return output
@@ -97,7 +88,7 @@ def mul(b: Builder, rng: Rng, source: int) -> int:
 
 def two_inputs(b: Builder, rng: Rng, kind: str, source: int) -> list[int]:
     """ADD, SUB or MUL of two model inputs; returns [second input, output]."""
-    other = b.tensor(_broadcastable(rng, shape_of(b, source)), any_scale(rng), any_zero(rng))
+    other = b.tensor(_broadcastable(rng, shape_of(b, source)), any_scale(rng), any_zero_point(rng))
     return [other, binary(b, rng, kind, source, other)]
 
 
@@ -118,7 +109,7 @@ def tanh(b: Builder, rng: Rng, source: int) -> int:
 def hard_swish(b: Builder, rng: Rng, source: int) -> int:
     """HARD_SWISH."""
     scale = max(scale_of(b, source) * 10 ** rng.uniform(-2, 1), scale_of(b, source) / 127)
-    output = b.tensor(shape_of(b, source), scale, any_zero(rng))
+    output = b.tensor(shape_of(b, source), scale, any_zero_point(rng))
     b.operator("HARD_SWISH", [source], [output], "HardSwishOptions")
     return output
 
@@ -135,7 +126,7 @@ def relu(b: Builder, rng: Rng, source: int) -> int:
     if rng.integers(2):
         return relu6(b, rng, source)
     scale = scale_of(b, source) * 10 ** rng.uniform(-1.5, 1)
-    output = b.tensor(shape_of(b, source), scale, any_zero(rng))
+    output = b.tensor(shape_of(b, source), scale, any_zero_point(rng))
     b.operator("RELU", [source], [output])
     return output
 
@@ -146,7 +137,7 @@ def quantize(b: Builder, rng: Rng, source: int) -> int:
     scale = scale_of(b, source) * 10**spread
     if rng.integers(4) == 0:
         scale = scale_of(b, source)
-    output = b.tensor(shape_of(b, source), scale, any_zero(rng))
+    output = b.tensor(shape_of(b, source), scale, any_zero_point(rng))
     b.operator("QUANTIZE", [source], [output], "QuantizeOptions")
     return output
 
@@ -158,7 +149,7 @@ def quantize_uint8_input(b: Builder, rng: Rng, shape: tuple[int, ...]) -> list[i
     if rng.integers(2):
         output = b.tensor(shape, scale, zero - 128)
     else:
-        output = b.tensor(shape, scale * 10 ** rng.uniform(-1, 1), any_zero(rng))
+        output = b.tensor(shape, scale * 10 ** rng.uniform(-1, 1), any_zero_point(rng))
     b.operator("QUANTIZE", [source], [output], "QuantizeOptions")
     return [source, output]
 

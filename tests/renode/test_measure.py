@@ -39,12 +39,12 @@ class _Data:
 def test_answers_are_kept_when_renode_dies_and_the_same_command_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, count_in_qemu
 ) -> None:
-    run = Run(tmp_path / "boosted", SimpleNamespace())
+    run = Run(tmp_path / "netbooster", SimpleNamespace())
     run.__dict__["dataset"] = _Data()
     run.folder.mkdir()
     run.tflite.write_bytes(PEER.read_bytes())
     run.model_json.write_text('{"accuracy": {}}')
-    compile_model(PEER.read_bytes(), run.generated, name="boosted")
+    compile_model(PEER.read_bytes(), run.generated, name="netbooster")
     build_host(run.generated, run.host_library)
     build = build_firmware(run.generated, BOARD, run.firmware(BOARD.name))
     run.build_json(BOARD.name).write_text(

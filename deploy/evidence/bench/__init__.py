@@ -45,7 +45,7 @@ class Settings:
 
 
 def bench_model(data: bytes, name: str, target: Target, settings: Settings) -> dict[str, Any]:
-    """Compile, build, emulate and compare one model.
+    """Compile, build, run and compare one model.
 
     Counting starts with the input's bytes in place (or with the first nb_push_row) and ends with
     the last byte of the output. RAM is the plan's arena, linked variables and the painted stack.

@@ -1,6 +1,6 @@
 """Does a network fit a target, and how long would it take: answered before any training.
 
-Memory comes from the compiler's own planner on the exported network; weights are the only part
+Memory comes from the compiler's own planner on the quantized network; weights are the only part
 that does not matter for it. Time comes from the counted cost of the kernels: ``costs-*.json``,
 which ``tools/measure_costs.py`` writes, with the error of the estimate on models that it was not
 fitted to. Code and static memory are taken from the firmwares that were measured.

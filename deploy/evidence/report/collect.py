@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from deploy.core.errors import DeployError
 from deploy.evidence.measurement import Measurement, first_problem
-from deploy.evidence.report.schema import MetricPoint, ModelCard, Plan, Summary
+from deploy.evidence.report.schema import MetricPoint, ModelCard, PlanFile, Summary
 
 _Schema = TypeVar("_Schema", bound=BaseModel)
 
@@ -35,7 +35,7 @@ class ModelRun:
     name: str
     summary: Summary | None = None
     card: ModelCard | None = None
-    plan: Plan | None = None
+    plan: PlanFile | None = None
     measurement: Measurement | None = None
     tflm: Measurement | None = None
     metrics: list[MetricPoint] = field(default_factory=list)
@@ -160,7 +160,7 @@ def _read_model(folder: Path, target: str, missing: list[Missing]) -> ModelRun:
     run.summary = _read_json(folder / "summary.json", Summary, quantize)
     run.card = _read_json(folder / "model.json", ModelCard, quantize)
     run.tflite = _read_bytes(folder / "model.tflite")
-    run.plan = _read_json(folder / "generated" / "plan.json", Plan, build)
+    run.plan = _read_json(folder / "generated" / "plan.json", PlanFile, build)
     run.measurement = _read_json(measurement, Measurement, measure)
     for part, what, command in (
         (run.metrics or None, "training log", train),

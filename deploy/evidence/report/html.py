@@ -82,7 +82,7 @@ def write_report(
     if budget.broken:
         remedy = rerun_command("quantize", target, str(run_dir))
         raise DeployError(
-            f"{path}: {budget.sentence} Export, compile and measure both models from the same "
+            f"{path}: {budget.sentence} Quantize, compile and measure both models from the same "
             f"recipe again (start with `{remedy}`)"
         )
     if severe:

@@ -34,7 +34,7 @@ class Summary(BaseModel):
 
 
 class CardAccuracy(BaseModel):
-    """Accuracy of one exported model; the test split of ``test_images`` images."""
+    """Accuracy of one model; the test split of ``test_images`` images."""
 
     float_val: Fraction = Field(None, ge=0, le=1)
     float_test: Fraction = Field(None, ge=0, le=1)
@@ -42,7 +42,7 @@ class CardAccuracy(BaseModel):
     test_images: NonNegativeInt | None = None
 
 
-class Quantization(BaseModel):
+class CardQuantization(BaseModel):
     """How the int8 model was calibrated."""
 
     method: str
@@ -56,7 +56,7 @@ class ModelCard(BaseModel):
     labels: list[str]
     preprocess: dict[str, object] = {}
     accuracy: CardAccuracy
-    quantization: Quantization | None = None
+    quantization: CardQuantization | None = None
     hashes: dict[str, str | None] = {}
 
 
@@ -72,7 +72,7 @@ class PlanLayer(BaseModel):
     table_bytes: NonNegativeInt = 0
 
 
-class Plan(BaseModel):
+class PlanFile(BaseModel):
     """``generated/plan.json``: the memory plan, arena in bytes."""
 
     tflite_sha256: str

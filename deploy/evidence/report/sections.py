@@ -12,7 +12,7 @@ from deploy.evidence.report.charts import StackedBar, stacked_bars
 from deploy.evidence.report.collect import ModelRun, RunData
 from deploy.evidence.report.figures import accuracy_rows
 from deploy.evidence.report.images import data_uri
-from deploy.evidence.report.schema import Plan
+from deploy.evidence.report.schema import PlanFile
 
 FLASH_PARTS = (("code", "part-a"), ("tables", "part-b"), ("weights", "part-c"), ("other", "part-d"))
 HASHED = {
@@ -233,7 +233,7 @@ def memory_section(run: RunData) -> MemorySection | None:
     )
 
 
-def _peak(plan: Plan) -> str:
+def _peak(plan: PlanFile) -> str:
     """Which layer needs the whole arena."""
     index = plan.arena_peak_layer
     if index is None or index >= len(plan.layers):

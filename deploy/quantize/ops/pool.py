@@ -79,8 +79,8 @@ class MaxPool(Pool):
         if self.nonnegative:
             return self._pad()
         raise DeployError(
-            f"layer '{self.layer}' cannot be exported: its padding is not what TFLite's SAME pads; "
-            "put a ReLU in front of it, or pool without padding"
+            f"layer '{self.layer}' cannot be quantized: its padding is not what TFLite's SAME "
+            "pads; put a ReLU in front of it, or pool without padding"
         )
 
 
@@ -111,8 +111,8 @@ class AveragePool(Pool):
         if fit_padding(*self.windows, growable=False) is not None:
             return [self]
         raise DeployError(
-            f"layer '{self.layer}' cannot be exported: its padding is not what TFLite's SAME pads; "
-            "set count_include_pad=True, or pool without padding"
+            f"layer '{self.layer}' cannot be quantized: its padding is not what TFLite's SAME "
+            "pads; set count_include_pad=True, or pool without padding"
         )
 
 

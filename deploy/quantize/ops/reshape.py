@@ -34,8 +34,8 @@ class Flatten(FloatOp):
         _, height, width, _ = self.inputs[0].shape
         if height * width > 1:
             raise DeployError(
-                f"layer '{self.layer}' cannot be exported: a {height}x{width} map can be flattened "
-                "only right in front of nn.Linear; pool it globally first"
+                f"layer '{self.layer}' cannot be quantized: a {height}x{width} map can be "
+                "flattened only right in front of nn.Linear; pool it globally first"
             )
         return [self]
 

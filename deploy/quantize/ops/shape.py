@@ -1,4 +1,4 @@
-"""Calls that compute nothing on the device: identities, and sizes known at export."""
+"""Calls that compute nothing on the device: identities, and sizes that are known before it runs."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ def lower_size(lowering: Lowering, call: Call) -> Any:
 def lower_attribute(lowering: Lowering, call: Call) -> Any:
     """x.shape, static."""
     if call.args[1] != "shape":
-        raise call.error(f"attribute '{call.args[1]}' is not known at export")
+        raise call.error(f"attribute '{call.args[1]}' is not known before it runs")
     return torch.Size(call.tensor().torch_shape)

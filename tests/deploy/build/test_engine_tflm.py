@@ -91,12 +91,12 @@ class _Images:
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """A run of one model, compiled and built for this machine."""
     recipe = SimpleNamespace(emulate=SimpleNamespace(images=2))
-    run = Run(tmp_path / "run" / "boosted", recipe)
+    run = Run(tmp_path / "run" / "netbooster", recipe)
     run.__dict__["dataset"] = _Images()
     run.folder.mkdir(parents=True)
     run.tflite.write_bytes(PEER.read_bytes())
     run.model_json.write_text('{"accuracy": {}}')
-    compile_model(PEER.read_bytes(), run.generated, name="boosted")
+    compile_model(PEER.read_bytes(), run.generated, name="netbooster")
     build_host(run.generated, run.host_library)
     for module in (building, measuring):
         monkeypatch.setattr(module, "runs_in", lambda folder: [run])

@@ -27,9 +27,9 @@ def test_other_files_are_refused_in_one_line(tmp_path, changes, message):
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
 
 
-# As `netbooster emulate` wrote it: no accuracy, no spread, no reconnects.
+# A measurement without what only some have: accuracy, spread, reconnects.
 EARLIER = {
-    "format": 1, "model": "boosted", "target": "mps2-an386", "engine": "nb",
+    "format": 1, "model": "netbooster", "target": "mps2-an386", "engine": "nb",
     "toolchain": {"compiler": "gcc", "flags": "-Os", "emulator": "QEMU 7.2.22"},
     "counting": "qemu-tcg-plugin", "instructions": 10, "instructions_range": [10, 12],
     "cycles_estimated": 20, "clock_hz": 25_000_000, "latency_estimated_ms": 0.0008,

@@ -1,4 +1,4 @@
-"""Exported libraries: what is in them, and that they compile for Cortex-M4."""
+"""Libraries: what is in them, and that they compile for Cortex-M4."""
 
 import json
 import shutil
@@ -168,7 +168,7 @@ def test_the_command_and_what_it_refuses(generated, tmp_path, capsys):
     mine = tmp_path / "mine"
     mine.mkdir()
     for arguments, message in (
-        ([generated, "-o", mine], "is no earlier export"),
+        ([generated, "-o", mine], "is no library of ours"),
         ([generated, "-n", "ArduinoNet"], "reserved for Arduino's own"),
         ([generated, "-n", "my net"], "use letters, digits and underscores"),
         ([generated, "--labels", "a,b"], "2 labels given"),

@@ -1,4 +1,4 @@
-"""Shared by the export tests: the TFLM interpreter, a reader of operators, a trained network."""
+"""For the tests of quantization: the TFLM interpreter, a reader of operators, a trained network."""
 
 from collections.abc import Callable, Iterator
 

@@ -57,12 +57,12 @@ class _Data:
 @pytest.fixture
 def made(tmp_path, monkeypatch):
     """A run of one model, compiled and built for this machine."""
-    run = Run(tmp_path / "boosted", SimpleNamespace())
+    run = Run(tmp_path / "netbooster", SimpleNamespace())
     run.__dict__["dataset"] = _Data()
     run.folder.mkdir()
     run.tflite.write_bytes(PEER.read_bytes())
     run.model_json.write_text('{"accuracy": {}}')
-    compile_model(PEER.read_bytes(), run.generated, name="boosted")
+    compile_model(PEER.read_bytes(), run.generated, name="netbooster")
     built = build_firmware(run.generated, HOST, run.firmware("host"))
     build_host(run.generated, run.host_library)
     record = {"compiler": "cc", "flags": "-O2", "sizes": vars(built.sizes)}

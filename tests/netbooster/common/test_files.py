@@ -72,7 +72,7 @@ with claim(Path(sys.argv[1])):
 
 
 def test_a_claimed_folder_is_another_process_s_until_that_ends(tmp_path: Path) -> None:
-    folder = tmp_path / "arm"
+    folder = tmp_path / "run"
     assert not is_claimed(folder)
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(folder)],
@@ -92,7 +92,7 @@ def test_a_claimed_folder_is_another_process_s_until_that_ends(tmp_path: Path) -
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
-        pytest.raises(NetBoosterError, match="cannot write .*file/arm"),
-        claim(tmp_path / "file" / "arm"),
+        pytest.raises(NetBoosterError, match="cannot write .*file/run"),
+        claim(tmp_path / "file" / "run"),
     ):
         pass

@@ -18,13 +18,6 @@ from netbooster.data.sampling import EpochShuffle, generator
 SYNTHETIC = ("digits", "glyphs")
 
 
-@pytest.fixture(autouse=True)
-def one_cache(tmp_path_factory, monkeypatch):
-    """Glyph atlases of the tests go to one temporary cache, not the user's."""
-    folder = tmp_path_factory.getbasetemp() / "glyph-cache"
-    monkeypatch.setenv("NETBOOSTER_CACHE", str(folder))
-
-
 @pytest.mark.parametrize("name", SYNTHETIC)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes_types_and_ranges(name, channels):

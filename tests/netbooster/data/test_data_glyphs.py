@@ -20,13 +20,6 @@ from netbooster.data.demo.glyph_faces import (
 )
 
 
-@pytest.fixture(autouse=True)
-def one_cache(tmp_path_factory, monkeypatch):
-    """Glyph atlases of the tests go to one temporary cache, not the user's."""
-    folder = tmp_path_factory.getbasetemp() / "glyph-cache"
-    monkeypatch.setenv("NETBOOSTER_CACHE", str(folder))
-
-
 def test_families_do_not_cross_splits():
     splits = {
         split: {face.family for face in faces_of(split)} for split in ("train", "val", "test")

@@ -35,7 +35,7 @@ giant = { paper_final = 52.5, paper_giant = 54.0 }
 
 [rows]
 plain = { group = "g", label = "Vanilla", reference = true, paper_final = 50.0, method = "vanilla" }
-boosted = { parts = ["giant"], group = "g", label = "Boosted", method = "netbooster" }
+netbooster = { parts = ["giant"], group = "g", label = "Boosted", method = "netbooster" }
 again = { group = "h", label = "Vanilla", reference = true, same_as = "t/plain" }
 """
 
@@ -84,14 +84,14 @@ def test_rows_run_for_each_seed_and_share_equal_experiments(
     results = run_table(table, mini=True, seeds=(0, 1), root=tmp_path / "out")
     assert fake == [
         ("mini-t-plain", 0),
-        ("mini-t-boosted", 0),
+        ("mini-t-netbooster", 0),
         ("mini-t-plain", 1),
-        ("mini-t-boosted", 1),
+        ("mini-t-netbooster", 1),
     ]
     assert set(results) == {(row.recipe, seed) for row in table.rows for seed in (0, 1)}
     assert results["again", 1] == results["plain", 1]
-    assert results["boosted", 0].giant == 0.55 and results["plain", 0].giant is None
-    assert (tmp_path / "out" / "seed1" / "mini-t-boosted" / "contracted.pt").is_file()
+    assert results["netbooster", 0].giant == 0.55 and results["plain", 0].giant is None
+    assert (tmp_path / "out" / "seed1" / "mini-t-netbooster" / "contracted.pt").is_file()
 
 
 def test_finished_runs_are_kept_after_a_kill(
@@ -100,7 +100,7 @@ def test_finished_runs_are_kept_after_a_kill(
     train = tables.train
 
     def killed(recipe: Recipe, run_dir: Path, **options: Any) -> Path:
-        if (recipe.name, recipe.seed) == ("mini-t-boosted", 1):
+        if (recipe.name, recipe.seed) == ("mini-t-netbooster", 1):
             raise KeyboardInterrupt
         return train(recipe, run_dir, **options)
 
@@ -110,14 +110,14 @@ def test_finished_runs_are_kept_after_a_kill(
         run_table(table, mini=True, seeds=(0, 1), root=root)
     stored = json.loads((root / "t.json").read_text())
     assert {row["recipe"]: list(row["seeds"]) for row in stored["rows"]} == {
-        "plain": ["0", "1"], "boosted": ["0"], "again": ["0"],
+        "plain": ["0", "1"], "netbooster": ["0"], "again": ["0"],
     }  # fmt: skip
     early = finished_results(table, mini=True, seeds=(0, 1), root=root)
-    assert set(early) == {("plain", 0), ("plain", 1), ("boosted", 0), ("again", 0), ("again", 1)}
+    assert set(early) == {("plain", 0), ("plain", 1), ("netbooster", 0), ("again", 0), ("again", 1)}
     monkeypatch.setattr(tables, "train", train)
     fake.clear()
     run_table(table, mini=True, seeds=(0, 1), root=root)
-    assert fake == [("mini-t-boosted", 1)]
+    assert fake == [("mini-t-netbooster", 1)]
 
 
 def test_one_row_alone_keeps_the_others_in_the_file(
@@ -125,12 +125,14 @@ def test_one_row_alone_keeps_the_others_in_the_file(
 ) -> None:
     root = tmp_path / "out"
     run_table(table, mini=True, seeds=(0,), root=root, rows=["plain"])
-    results = run_table(table, mini=True, seeds=(0,), root=root, rows=["boosted"])
-    assert set(results) == {("boosted", 0)}
+    results = run_table(table, mini=True, seeds=(0,), root=root, rows=["netbooster"])
+    assert set(results) == {("netbooster", 0)}
     stored = json.loads((root / "t.json").read_text())
-    assert [row["recipe"] for row in stored["rows"]] == ["plain", "boosted", "again"]
-    with pytest.raises(NetBoosterError, match="t has no row 'bosted'; rows: plain, boosted, again"):
-        run_table(table, mini=True, seeds=(0,), root=root, rows=["bosted"])
+    assert [row["recipe"] for row in stored["rows"]] == ["plain", "netbooster", "again"]
+    with pytest.raises(
+        NetBoosterError, match="t has no row 'netboster'; rows: plain, netbooster, again"
+    ):
+        run_table(table, mini=True, seeds=(0,), root=root, rows=["netboster"])
 
 
 def test_a_change_need_not_fit_rows_that_are_not_asked_for(
@@ -139,7 +141,7 @@ def test_a_change_need_not_fit_rows_that_are_not_asked_for(
     root = tmp_path / "out"
     changes = ["route=3"]  # a giant has none
     run_table(table, mini=True, seeds=(0,), root=root, rows=["plain"], overrides=changes)
-    with pytest.raises(NetBoosterError, match="mini-t-boosted: .*'route' needs"):
+    with pytest.raises(NetBoosterError, match="mini-t-netbooster: .*'route' needs"):
         run_table(table, mini=True, seeds=(0,), root=root, overrides=changes)
     assert fake == [("mini-t-plain", 0)]
 
@@ -180,7 +182,7 @@ def test_table_shows_intervals_and_paired_gains(table: Table) -> None:
         return Result(accuracy=accuracy, giant=giant, train_accuracy=0.7, steps=2000, plt_lr=rate)
 
     results = {("plain", s): result(a) for s, a in enumerate((0.50, 0.54, 0.52))}
-    results |= {("boosted", s): result(a, 0.6) for s, a in enumerate((0.53, 0.56, 0.56))}
+    results |= {("netbooster", s): result(a, 0.6) for s, a in enumerate((0.53, 0.56, 0.56))}
     plain, boosted = format_rows(table, results)
     assert len(plain) == len(boosted) == len(COLUMNS)
     assert plain[:2] == ["g", "Vanilla"]
@@ -191,7 +193,7 @@ def test_table_shows_intervals_and_paired_gains(table: Table) -> None:
     assert cells[">paper gain"] == "+2.50"
     assert cells[">paper giant"] == "54.00" and cells[">giant"] == "60.00 ± 0.00"
     assert cells[">PLT lr"] == "0.05" and cells[">seeds"] == "0 1 2"
-    one = format_rows(table, {("boosted", 0): result(0.5, 0.5)})
+    one = format_rows(table, {("netbooster", 0): result(0.5, 0.5)})
     assert one[0][5] == "50.00" and one[0][7] == ""
     assert math.isnan(interval([1.0])[1])
 
@@ -205,12 +207,12 @@ def test_unknown_table_is_refused() -> None:
 def test_a_real_table_of_a_few_steps(table: Table, few_images: None, tmp_path: Path) -> None:
     root = tmp_path / "out"
     results = run_table(table, mini=True, seeds=(0,), root=root, scale=0.5)
-    assert {name for name, _ in results} == {"plain", "boosted", "again"}
+    assert {name for name, _ in results} == {"plain", "netbooster", "again"}
     assert all(result.steps == 2 for result in results.values())
-    assert results["boosted", 0].giant is not None
-    before = (root / "seed0" / "mini-t-boosted" / "contracted.pt").stat().st_mtime_ns
+    assert results["netbooster", 0].giant is not None
+    before = (root / "seed0" / "mini-t-netbooster" / "contracted.pt").stat().st_mtime_ns
     assert run_table(table, mini=True, seeds=(0,), root=root, scale=0.5) == results
-    assert (root / "seed0" / "mini-t-boosted" / "contracted.pt").stat().st_mtime_ns == before
+    assert (root / "seed0" / "mini-t-netbooster" / "contracted.pt").stat().st_mtime_ns == before
 
 
 def test_a_run_that_another_process_trains_comes_last(
@@ -219,7 +221,7 @@ def test_a_run_that_another_process_trains_comes_last(
     busy = tmp_path / "seed0" / "mini-t-plain"
     monkeypatch.setattr(tables, "is_claimed", lambda folder: folder == busy)
     run_table(table, mini=True, seeds=[0], root=tmp_path)
-    assert fake == [("mini-t-boosted", 0), ("mini-t-plain", 0)]
+    assert fake == [("mini-t-netbooster", 0), ("mini-t-plain", 0)]
 
 
 def test_gains_of_several_groups_are_pooled(table: Table) -> None:
@@ -229,9 +231,9 @@ def test_gains_of_several_groups_are_pooled(table: Table) -> None:
     boosted = Row(group="h", label="Boosted", recipe="other")
     alone = Row(group="h", label="NetAug", recipe="alone")
     whole = table.model_copy(update={"rows": (*table.rows, boosted, alone)})
-    accuracies = {"plain": 0.50, "boosted": 0.53, "again": 0.60, "other": 0.61, "alone": 0.70}
+    accuracies = {"plain": 0.50, "netbooster": 0.53, "again": 0.60, "other": 0.61, "alone": 0.70}
     results = {(name, 0): result(value) for name, value in accuracies.items()}
-    results[("boosted", 1)] = result(0.9)  # without its reference: no pair
+    results[("netbooster", 1)] = result(0.9)  # without its reference: no pair
     # 3 and 1 points: 12.706 * sqrt(2) / sqrt(2)
     assert pooled_gains(whole, results) == [("Boosted", "+2.00 ± 12.71", 2)]
     assert pooled_gains(table, results) == []

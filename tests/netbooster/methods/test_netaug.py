@@ -51,23 +51,23 @@ def give_statistics(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2-tiny", "mcunet-in3"])
-def test_exported_network_is_the_slices_and_computes_the_same(name: str) -> None:
+def test_cut_out_network_is_the_slices_and_computes_the_same(name: str) -> None:
     base = base_network(name)
     wide = NetAugNetwork(base, NetAugConfig()).eval()
     give_statistics(wide)
-    exported = wide.export().eval()
-    assert type(exported) is type(base)
+    base_again = wide.cut_out().eval()
+    assert type(base_again) is type(base)
     shapes = {name: tensor.shape for name, tensor in base.state_dict().items()}
-    assert list(exported.state_dict()) == list(shapes)
+    assert list(base_again.state_dict()) == list(shapes)
     whole = wide.network.state_dict()
-    for key, tensor in exported.state_dict().items():
+    for key, tensor in base_again.state_dict().items():
         assert tensor.shape == shapes[key]
         assert torch.equal(tensor, whole[key][tuple(slice(size) for size in tensor.shape)])
     assert any(whole[key].shape != shapes[key] for key in shapes)
     with torch.no_grad():
-        assert torch.allclose(exported(images()), wide(images()), atol=1e-5)
+        assert torch.allclose(base_again(images()), wide(images()), atol=1e-5)
         wide.set_random(torch.Generator().manual_seed(0), widths=True)
-        assert not torch.allclose(exported(images()), wide(images()), atol=1e-2)
+        assert not torch.allclose(base_again(images()), wide(images()), atol=1e-2)
 
 
 def test_loss_and_gradient_are_those_of_both_networks() -> None:
@@ -105,18 +105,18 @@ def test_loss_and_gradient_are_those_of_both_networks() -> None:
     outside = base[weight].clone()
     outside[: shape[0], : shape[1]] = 0
     assert not outside.any() and base[weight].any() and augmented[weight][shape[0] :].any()
-    assert torch.equal(logits.argmax(1), wide.export().train()(images()).argmax(1))
+    assert torch.equal(logits.argmax(1), wide.cut_out().train()(images()).argmax(1))
 
 
 def test_a_step_moves_only_the_base_networks_statistics() -> None:
     wide = NetAugNetwork(base_network(), CONFIG).train()
-    exported = wide.export().train()
+    base_again = wide.cut_out().train()
     loss_of(CONFIG.model_copy(update={"sort_channels": False}))(
         wide, images(), torch.tensor([0, 1, 2, 3]), 0
     )
-    exported(images())
-    after = wide.export().state_dict()
-    for name, tensor in exported.state_dict().items():
+    base_again(images())
+    after = wide.cut_out().state_dict()
+    for name, tensor in base_again.state_dict().items():
         assert torch.allclose(after[name].float(), tensor.float(), atol=1e-5), name
 
 

@@ -120,7 +120,7 @@ def main() -> None:
         kill_in_step(die_at)
     if die_at < 0:
         torch.save(first_step(make_trainer(None, world, 1)), folder / f"step-{world.rank}.pt")
-    trainer = make_trainer(folder / "arm", world, 1)
+    trainer = make_trainer(folder / "run", world, 1)
     with reproducible(trainer.device, 1):
         trainer.resume()
         print(f"rank {world.rank} begins at step {trainer.step}", flush=True)

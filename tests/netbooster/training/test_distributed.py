@@ -89,8 +89,8 @@ def test_one_writer_and_the_metrics_are_of_the_whole_batch(pair: Path) -> None:
         for phase in worker.PHASES:
             trainer.train_steps(phase)
     ours, theirs = (
-        [json.loads(line) for line in (pair / arm / "metrics.jsonl").read_text().splitlines()]
-        for arm in ("arm", "reference")
+        [json.loads(line) for line in (pair / run / "metrics.jsonl").read_text().splitlines()]
+        for run in ("run", "reference")
     )
     assert [line["step"] for line in ours] == [2, 3, 4, 6]
     for a, b in zip(ours, theirs, strict=True):
@@ -105,7 +105,7 @@ def test_a_dead_worker_is_said_and_the_run_resumes_bit_equal(pair: Path, tmp_pat
     (zero, said), (one, _) = _start_pair(tmp_path, "4")
     assert one == -signal.SIGKILL
     assert zero == 1 and "another process has died" in said and "Traceback" not in said
-    assert load_torch(tmp_path / "arm" / "checkpoint.pt", "")["step"] == 4
+    assert load_torch(tmp_path / "run" / "checkpoint.pt", "")["step"] == 4
     for code, output in _start_pair(tmp_path):
         assert code == 0, output
         assert "begins at step 4" in output
@@ -142,8 +142,8 @@ def test_every_method_trains_in_two_processes_as_in_one(tmp_path: Path) -> None:
 
 
 def test_what_the_writer_cannot_read_stops_every_process(tmp_path: Path) -> None:
-    (tmp_path / "arm").mkdir()
-    (tmp_path / "arm" / "checkpoint.pt").write_bytes(b"no checkpoint")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"no checkpoint")
     for code, output in _start_pair(tmp_path, "99"):  # nobody dies
         assert code == 1 and "checkpoint.pt: damaged" in output and "Traceback" not in output
 

@@ -301,17 +301,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_disk_that_fills_up_leaves_the_last_checkpoint(small_disk: Path) -> None:
     with pytest.raises(KilledError):
-        train(make_trainer(small_disk / "arm", Squares(5)))
-    before = (small_disk / "arm" / "checkpoint.pt").read_bytes()
+        train(make_trainer(small_disk / "run", Squares(5)))
+    before = (small_disk / "run" / "checkpoint.pt").read_bytes()
     ballast = small_disk / "ballast"
     with suppress(OSError), ballast.open("wb", buffering=0) as stream:
         while True:
             stream.write(bytes(1024))
     with pytest.raises(NetBoosterError, match="No space left on device"):
-        train(make_trainer(small_disk / "arm"))
-    assert (small_disk / "arm" / "checkpoint.pt").read_bytes() == before
+        train(make_trainer(small_disk / "run"))
+    assert (small_disk / "run" / "checkpoint.pt").read_bytes() == before
     ballast.unlink()
-    resumed = train(make_trainer(small_disk / "arm"))
+    resumed = train(make_trainer(small_disk / "run"))
     assert_same_bits(resumed.model, train(make_trainer(None)).model)
 
 

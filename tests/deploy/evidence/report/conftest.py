@@ -113,7 +113,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def write_model(run: Path, name: str) -> None:
-    boosted = name == "boosted"
+    boosted = name == "netbooster"
     folder = run / name
     folder.mkdir(parents=True)
     tflite = build_tflite(0.9 if boosted else 0.2)
@@ -235,7 +235,7 @@ class SyntheticRun:
     """A run folder under test."""
 
     target = TARGET
-    models = ("vanilla", "boosted")
+    models = ("vanilla", "netbooster")
     images = IMAGES
     measurement = f"measurement-{TARGET}.json"
     layer_count = len(layer_list())
@@ -244,7 +244,7 @@ class SyntheticRun:
         self.path = path
         path.mkdir()
         (path / "recipe.toml").write_text(RECIPE)
-        for name in ("vanilla", "boosted"):
+        for name in ("vanilla", "netbooster"):
             write_model(path, name)
 
     def change(self, file: str, *keys: str | int, value: object) -> None:

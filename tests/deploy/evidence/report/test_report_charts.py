@@ -91,7 +91,7 @@ def make_run(vanilla: list[MetricPoint], boosted: list[MetricPoint], giant: int)
             "steps": {"giant": giant},
         }
     )
-    runs = ModelRun("vanilla", metrics=vanilla), ModelRun("boosted", summary, metrics=boosted)
+    runs = ModelRun("vanilla", metrics=vanilla), ModelRun("netbooster", summary, metrics=boosted)
     return RunData("n", "t", "", {}, *runs, [])
 
 

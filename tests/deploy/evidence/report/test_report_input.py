@@ -14,7 +14,7 @@ from deploy.evidence.report.images import data_uri
 
 
 def test_vanilla_alone_is_reported_and_the_verdict_stays_open(run: Any) -> None:
-    shutil.rmtree(run.path / "boosted")
+    shutil.rmtree(run.path / "netbooster")
     result, page = run.report()
     text = run.visible(page)
     assert result.verdict is None
@@ -23,10 +23,10 @@ def test_vanilla_alone_is_reported_and_the_verdict_stays_open(run: Any) -> None:
         "models."
     )
     assert (
-        "Missing: the measurement of boosted. "
+        "Missing: the measurement of netbooster. "
         f"netbooster measure RUN --target {run.target} makes it." in text
     )
-    assert "vanilla, int8" in text and "boosted, int8" not in text
+    assert "vanilla, int8" in text and "netbooster, int8" not in text
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_vanilla_alone_is_reported_and_the_verdict_stays_open(run: Any) -> None:
 def test_each_missing_piece_is_named_with_its_command(
     run: Any, files: list[str], what: str, command: str
 ) -> None:
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         for file in files:
             (run.path / model / file).unlink()
-    assert f"Missing: the {what} of vanilla and boosted. {command} makes it." in run.text()
+    assert f"Missing: the {what} of vanilla and netbooster. {command} makes it." in run.text()
 
 
 def test_a_run_that_was_only_trained_has_curves_and_says_what_is_next(run: Any) -> None:
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         for path in (run.path / model).rglob("*"):
             if path.is_file() and path.name != "metrics.jsonl":
                 path.unlink()
@@ -62,27 +62,33 @@ def test_a_run_that_was_only_trained_has_curves_and_says_what_is_next(run: Any) 
 
 def test_a_difference_is_broken_even_if_others_are_unknown(run: Any) -> None:
     (run.path / "vanilla" / "generated" / "plan.json").unlink()
-    run.change("boosted/summary.json", "macs", value=1)
-    with pytest.raises(DeployError, match="Budget BROKEN: .* MACs: vanilla 23,499,152, boosted 1"):
+    run.change("netbooster/summary.json", "macs", value=1)
+    with pytest.raises(
+        DeployError, match="Budget BROKEN: .* MACs: vanilla 23,499,152, netbooster 1"
+    ):
         run.report()
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="holds results; `netbooster run RECIPE"):
-        write_report(tmp_path, "mps2-an386", ("vanilla", "boosted"))
+        write_report(tmp_path, "mps2-an386", ("vanilla", "netbooster"))
     assert not (tmp_path / "report.html").exists()
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("boosted/summary.json", "{", "summary.json: Invalid JSON"),
-        ("boosted/summary.json", "[]", "summary.json: Input should be an object"),
-        ("boosted/model.json", "{}", "model.json: network: Field required"),
-        ("boosted/generated/plan.json", '{"tflite_sha256": 1}', "plan.json: tflite_sha256"),
-        ("boosted/metrics.jsonl", '{"phase": "giant", "st', "metrics.jsonl: line 1: Invalid JSON"),
-        ("boosted/metrics.jsonl", '{"phase": "giant", "step": -1}', "line 1: step"),
-        ("boosted/model.tflite", "TFL3", "made from another flatbuffer"),
+        ("netbooster/summary.json", "{", "summary.json: Invalid JSON"),
+        ("netbooster/summary.json", "[]", "summary.json: Input should be an object"),
+        ("netbooster/model.json", "{}", "model.json: network: Field required"),
+        ("netbooster/generated/plan.json", '{"tflite_sha256": 1}', "plan.json: tflite_sha256"),
+        (
+            "netbooster/metrics.jsonl",
+            '{"phase": "giant", "st',
+            "metrics.jsonl: line 1: Invalid JSON",
+        ),
+        ("netbooster/metrics.jsonl", '{"phase": "giant", "step": -1}', "line 1: step"),
+        ("netbooster/model.tflite", "TFL3", "made from another flatbuffer"),
         ("recipe.toml", "name = ", "recipe.toml: not valid TOML"),
     ],
 )
@@ -119,37 +125,39 @@ def test_an_inconsistent_measurement_is_refused(
 
 
 def test_an_unreadable_flatbuffer_is_named(run: Any) -> None:
-    (run.path / "boosted" / "model.tflite").write_bytes(b"\xff\xff\xff\x7fTFL3" + b"\xff" * 64)
+    (run.path / "netbooster" / "model.tflite").write_bytes(b"\xff\xff\xff\x7fTFL3" + b"\xff" * 64)
     for file, keys in (
         ("model.json", ["hashes", "tflite"]),
         ("generated/plan.json", ["tflite_sha256"]),
         (run.measurement, ["hashes", "tflite"]),
     ):
-        run.change(f"boosted/{file}", *keys, value="")
-    with pytest.raises(DeployError, match="boosted/model.tflite: not a readable .tflite"):
+        run.change(f"netbooster/{file}", *keys, value="")
+    with pytest.raises(DeployError, match="netbooster/model.tflite: not a readable .tflite"):
         run.report()
 
 
 def test_wrong_bytes_from_the_board_fail_and_are_on_the_page(run: Any) -> None:
     exact = {"host": True, "tflm": False, "reason": "3 of 120 bytes"}
-    run.change(f"boosted/{run.measurement}", "exact", value=exact)
-    with pytest.raises(DeployError, match="boosted: output bytes DIFFER from the TFLM interpreter"):
+    run.change(f"netbooster/{run.measurement}", "exact", value=exact)
+    with pytest.raises(
+        DeployError, match="netbooster: output bytes DIFFER from the TFLM interpreter"
+    ):
         run.report()
     assert "output bytes DIFFER" in (run.path / "report.html").read_text()
 
 
 def test_without_tflm_the_page_says_so(run: Any) -> None:
     exact = {"host": True, "tflm": None, "reason": "no tflite-micro wheel for this platform"}
-    run.change(f"boosted/{run.measurement}", "exact", value=exact)
+    run.change(f"netbooster/{run.measurement}", "exact", value=exact)
     assert (
-        f"boosted: every output byte of the firmware equals the host build of the same C on "
+        f"netbooster: every output byte of the firmware equals the host build of the same C on "
         f"{run.images} test images; not compared with TFLM: no tflite-micro wheel for this "
         "platform." in run.text()
     )
 
 
 def test_the_coarser_count_is_announced_and_not_compared(run: Any) -> None:
-    run.change(f"boosted/{run.measurement}", "counting", value="icount-systick")
+    run.change(f"netbooster/{run.measurement}", "counting", value="icount-systick")
     result, page = run.report()
     assert any("coarser" in line for line in result.lines)
     assert any("not comparable: measured under different counting" in x for x in result.lines)
@@ -157,7 +165,7 @@ def test_the_coarser_count_is_announced_and_not_compared(run: Any) -> None:
 
 
 def test_without_counts_by_layer_the_page_says_so(run: Any) -> None:
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         run.change(f"{model}/{run.measurement}", "layers", value=[])
         run.change(f"{model}/{run.measurement}", "cycles_estimated", value=None)
         run.change(f"{model}/{run.measurement}", "latency_estimated_ms", value=None)
@@ -168,25 +176,25 @@ def test_without_counts_by_layer_the_page_says_so(run: Any) -> None:
 
 
 def test_int8_that_loses_more_than_a_point_is_announced(run: Any) -> None:
-    run.change("boosted/model.json", "accuracy", "int8_test", value=0.88)
+    run.change("netbooster/model.json", "accuracy", "int8_test", value=0.88)
     result, _ = run.report()
-    assert result.lines[1:] == ["boosted, int8 loses 1.40 points against float."]
+    assert result.lines[1:] == ["netbooster, int8 loses 1.40 points against float."]
 
 
 def test_an_inexact_contraction_fails(run: Any) -> None:
-    run.change("boosted/summary.json", "contraction_error", value=2e-4)
+    run.change("netbooster/summary.json", "contraction_error", value=2e-4)
     with pytest.raises(DeployError, match="differs from the linearized giant by 2.0e-04"):
         run.report()
 
 
 def test_an_arena_that_is_not_the_planned_one_is_announced(run: Any) -> None:
-    run.change(f"boosted/{run.measurement}", "ram", "arena", value=30_000)
+    run.change(f"netbooster/{run.measurement}", "ram", "arena", value=30_000)
     result, _ = run.report()
     assert "reports an arena of 30,000 bytes, the plan says 30,720" in result.lines[1]
 
 
 def test_a_resumed_log_repeats_steps_and_diverged_values_are_left_out(run: Any) -> None:
-    path = run.path / "boosted" / "metrics.jsonl"
+    path = run.path / "netbooster" / "metrics.jsonl"
     lines = path.read_text().splitlines()
     again = json.loads(lines[-1]) | {"loss": float("nan")}
     path.write_text("\n".join([*lines, json.dumps(again)]) + "\n")
@@ -211,18 +219,18 @@ def test_what_is_no_image_is_refused(image: bytes | np.ndarray) -> None:
 
 
 def test_one_run_alone_is_reported_without_a_reference(run: Any) -> None:
-    result = write_report(run.path, run.target, ("boosted",), sample_images=run.samples())
+    result = write_report(run.path, run.target, ("netbooster",), sample_images=run.samples())
     text = run.visible(result.path.read_text())
     assert result.verdict is None
-    assert text.startswith("Budget NOT CHECKED: boosted stands alone; `netbooster run` compares")
-    assert "boosted, int8" in text and "reference" not in text.lower()
+    assert text.startswith("Budget NOT CHECKED: netbooster stands alone; `netbooster run` compares")
+    assert "netbooster, int8" in text and "reference" not in text.lower()
     assert "Missing" not in text
-    inside = write_report(run.path / "boosted", run.target, sample_images=run.samples())
-    assert inside.path == run.path / "boosted" / "report.html"
+    inside = write_report(run.path / "netbooster", run.target, sample_images=run.samples())
+    assert inside.path == run.path / "netbooster" / "report.html"
     assert inside.lines[0] == result.lines[0]
 
 
 def test_why_a_run_is_put_forward_is_on_the_page(run: Any) -> None:
-    why = "boosted, validation accuracy 90.00% against 80.00% of vanilla"
+    why = "netbooster, validation accuracy 90.00% against 80.00% of vanilla"
     result = write_report(run.path, run.target, run.models, why=why, sample_images=run.samples())
     assert f"Put forward: {why}." in run.visible(result.path.read_text())

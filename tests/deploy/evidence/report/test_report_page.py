@@ -19,7 +19,7 @@ from deploy.evidence.report.terminal import print_summary
 def test_first_line_is_the_verdict_with_the_numbers(run: Any) -> None:
     result, page = run.report()
     expected = (
-        "Budget kept: the boosted model has the same parameters (750,280), MACs (23,499,152), "
+        "Budget kept: the netbooster model has the same parameters (750,280), MACs (23,499,152), "
         f"tensor shapes ({run.layer_count} tensors) and planned RAM (30,720 bytes) as the "
         "vanilla one."
     )
@@ -31,7 +31,12 @@ def test_first_line_is_the_verdict_with_the_numbers(run: Any) -> None:
 @pytest.mark.parametrize(
     ("file", "keys", "value", "named"),
     [
-        ("summary.json", ["parameters"], 750_281, "Parameters: vanilla 750,280, boosted 750,281"),
+        (
+            "summary.json",
+            ["parameters"],
+            750_281,
+            "Parameters: vanilla 750,280, netbooster 750,281",
+        ),
         ("summary.json", ["bn_parameters"], 0, "of these in batch normalization"),
         ("summary.json", ["macs"], 23_499_151, "MACs"),
         ("summary.json", ["tensor_shapes", 3, 1], [16, 16, 49], "Activation shapes"),
@@ -43,7 +48,7 @@ def test_first_line_is_the_verdict_with_the_numbers(run: Any) -> None:
 def test_a_broken_budget_fails_but_leaves_the_page(
     run: Any, file: str, keys: list, value: object, named: str
 ) -> None:
-    run.change(f"boosted/{file}", *keys, value=value)
+    run.change(f"netbooster/{file}", *keys, value=value)
     with pytest.raises(DeployError, match=re.escape(named)) as failure:
         run.report()
     assert "\n" not in str(failure.value)
@@ -54,9 +59,9 @@ def test_a_broken_budget_fails_but_leaves_the_page(
 
 
 def test_more_tensors_than_vanilla_break_the_budget(run: Any) -> None:
-    shapes = run.value("boosted/summary.json", "state_shapes")
-    run.change("boosted/summary.json", "state_shapes", value=[*shapes, ["extra.weight", [1]]])
-    with pytest.raises(DeployError, match="vanilla has 2 tensors, boosted 3"):
+    shapes = run.value("netbooster/summary.json", "state_shapes")
+    run.change("netbooster/summary.json", "state_shapes", value=[*shapes, ["extra.weight", [1]]])
+    with pytest.raises(DeployError, match="vanilla has 2 tensors, netbooster 3"):
         run.report()
 
 
@@ -65,7 +70,9 @@ def test_differences_come_with_their_cause(run: Any) -> None:
     text = run.visible(page)
     assert len(result.lines) == 1  # all within 1%
     assert "code +64 bytes; equal: tables, weights, other; every layer calls the same" in text
-    layers = [run.value(f"{name}/{run.measurement}", "layers") for name in ("vanilla", "boosted")]
+    layers = [
+        run.value(f"{name}/{run.measurement}", "layers") for name in ("vanilla", "netbooster")
+    ]
     differing = sum(
         before["instructions"] != after["instructions"]
         for before, after in zip(*layers, strict=True)
@@ -75,24 +82,24 @@ def test_differences_come_with_their_cause(run: Any) -> None:
 
 
 def test_instructions_more_than_one_percent_apart_are_flagged(run: Any) -> None:
-    file = f"boosted/{run.measurement}"
+    file = f"netbooster/{run.measurement}"
     run.change(file, "instructions", value=int(run.value(file, "instructions") * 1.02))
     result, page = run.report()
     assert result.verdict is True
     assert len(result.lines) == 2
-    assert result.lines[1].startswith("Instructions: boosted differs from vanilla by +2.")
+    assert result.lines[1].startswith("Instructions: netbooster differs from vanilla by +2.")
     assert "more than 1%" in run.visible(page)
 
 
 def test_flatbuffer_cause_names_the_content(run: Any) -> None:
-    run.change_flatbuffer("boosted", weight_scale=0.9, description="x" * 100)
+    run.change_flatbuffer("netbooster", weight_scale=0.9, description="x" * 100)
     result, _ = run.report()
     assert "Flatbuffer" in result.lines[1]
     assert re.search(r"Cause: structure \+\d+ bytes; equal: weights and biases,", result.lines[1])
 
 
 def test_other_kernels_are_named(run: Any) -> None:
-    run.change(f"boosted/{run.measurement}", "layers", 0, "kernel", value="nb_conv_generic_s8")
+    run.change(f"netbooster/{run.measurement}", "layers", 0, "kernel", value="nb_conv_generic_s8")
     text = run.text()
     assert "other kernels in stem (nb_conv3x3_s8 against nb_conv_generic_s8)" in text
 
@@ -119,7 +126,7 @@ def test_equal_inputs_give_equal_bytes_anywhere(run: Any, tmp_path: Path) -> Non
 
 def test_hostile_text_is_escaped(run: Any) -> None:
     evil = "<script>alert(1)</script>\"'&"
-    for name in ("vanilla", "boosted"):
+    for name in ("vanilla", "netbooster"):
         run.change(f"{name}/model.json", "labels", 3, value=evil)
         run.change(f"{name}/summary.json", "network", value=evil)
         run.change(f"{name}/{run.measurement}", "layers", 2, "name", value=evil)
@@ -152,7 +159,7 @@ def test_tags_are_balanced(run: Any) -> None:
 
 def test_board_answers_and_scores(run: Any) -> None:
     _, page = run.report()
-    assert f"boosted: {run.images - 1} of {run.images} test images right" in run.visible(page)
+    assert f"netbooster: {run.images - 1} of {run.images} test images right" in run.visible(page)
     assert page.count('<figure class="wrong">') == 1
 
 
@@ -160,7 +167,7 @@ def test_three_kinds_of_time_stay_apart(run: Any) -> None:
     text = run.text()
     assert "Latency, estimated" in text and "Latency, measured" not in text
     assert "not measured not measured" in text
-    for name in ("vanilla", "boosted"):
+    for name in ("vanilla", "netbooster"):
         run.change(f"{name}/{run.measurement}", "cycles_measured", value=5_000_000)
     text = run.text()
     assert "Latency, measured 200 ms 5 M cycles measured on the board" in text
@@ -177,7 +184,7 @@ def test_terminal_shows_the_key_figures(run: Any) -> None:
 
 def test_both_engines_stand_side_by_side(run: Any) -> None:
     assert "Beside TensorFlow Lite Micro" not in run.text()
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         ours = json.loads((run.path / model / run.measurement).read_text())
         theirs = ours | {
             "engine": "tflm",
@@ -191,21 +198,21 @@ def test_both_engines_stand_side_by_side(run: Any) -> None:
         path = run.path / model / f"measurement-{run.target}-tflm.json"
         path.write_text(json.dumps(theirs))
     text = run.text()
-    count = run.value(f"boosted/{run.measurement}", "instructions")
+    count = run.value(f"netbooster/{run.measurement}", "instructions")
     assert f"Instructions {count:,} {4 * count:,} 4.00" in text
     assert "Bytes equal to the host build all all" in text
     assert "Bytes equal to the host build all no: 3 of 40 bytes are not" in text
     assert "library SHA-256 " + "ba" * 32 in text
     assert "Not comparable" not in text
-    run.change(f"boosted/measurement-{run.target}-tflm.json", "counting", value="dwt")
+    run.change(f"netbooster/measurement-{run.target}-tflm.json", "counting", value="dwt")
     assert "Not comparable: measured under different counting" in run.text()
-    run.change(f"boosted/measurement-{run.target}-tflm.json", "hashes", "tflite", value="0" * 64)
+    run.change(f"netbooster/measurement-{run.target}-tflm.json", "hashes", "tflite", value="0" * 64)
     with pytest.raises(DeployError, match=r"another flatbuffer .* --engine tflm --tflm-dir DIR"):
         run.report()
 
 
 def test_every_way_of_counting_is_explained(run: Any) -> None:
-    for model in ("vanilla", "boosted"):
+    for model in ("vanilla", "netbooster"):
         run.change(f"{model}/{run.measurement}", "counting", value="renode-executed-instructions")
     text = run.text()
     assert "read at two marks in the firmware" in text

@@ -91,7 +91,7 @@ def test_a_transformer_of_the_project_is_refused_by_name():
 
     network = build_model("deit-tiny", num_classes=4, resolution=32)
     images = np.random.default_rng(0).uniform(-1, 0.99, (2, 3, 32, 32)).astype(np.float32)
-    refuse(network, images, r"layer '\w+.*' \(.*\) cannot be exported")
+    refuse(network, images, r"layer '\w+.*' \(.*\) cannot be quantized")
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -11,7 +11,7 @@ import typer
 
 from deploy.cli import COMMANDS, app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GROUP: Any = typer.main.get_command(app)
 # Typer carries its own copy of click, or uses the installed one: ask it which.
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]

@@ -14,7 +14,7 @@ from deploy.run.ladder import Attempt, Settings, choose, ladder
 from deploy.run.telling import teller
 
 NET = cast(Run, SimpleNamespace(name="net"))
-PEERS = Path(__file__).parents[1] / "data" / "peers"
+PEERS = Path(__file__).parents[2] / "data" / "peers"
 
 silent = teller(None)
 

@@ -1,4 +1,4 @@
-"""A trained network, exported, runs in the TFLM interpreter and answers as torch does."""
+"""A trained network, quantized, runs in the TFLM interpreter and answers as torch does."""
 
 import resource
 import time

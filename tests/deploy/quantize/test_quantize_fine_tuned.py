@@ -1,4 +1,4 @@
-"""Quantization-aware training computes what TFLM computes, and the exporter takes its scales."""
+"""Quantization-aware training computes what TFLM computes, and quantization takes its scales."""
 
 import numpy as np
 import pytest

@@ -12,7 +12,7 @@ from PIL import Image
 
 from deploy.cli import COMMANDS, RENAMED, main
 
-PEER = Path(__file__).parents[1] / "data" / "peers" / "small_32_int8.tflite"
+PEER = Path(__file__).parents[2] / "data" / "peers" / "small_32_int8.tflite"
 
 RECIPE = """
 name = "t"

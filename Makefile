@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # make demo   images in, a measured Cortex-M firmware out (sets up what it needs)
 # make test   sets up the same way, then linters and tests
 # make onnx   the second road to a flatbuffer (ONNX, TensorFlow) against our own; 2 GB of packages
@@ -9,7 +10,7 @@ PYTHON_BIN := .venv/bin
 .PHONY: help setup demo test onnx slow lint clean
 
 help:
-	@sed -n 's/^# //p' Makefile
+	@sed -n '1!s/^# //p' Makefile
 
 setup:
 	@bash tools/setup.sh

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NetBooster: train tiny networks by expansion, progressive linearization and contraction.
 
 From a recipe to a network that answers (``runs`` is a folder of yours):

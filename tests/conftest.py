@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One thread a test process, and in every process that a test starts; slices of the slow tests.
 
 Test processes run side by side (pytest-xdist). OpenMP's threads spin while they wait for each

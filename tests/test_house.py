@@ -1,9 +1,41 @@
-"""No circle between files in either package; `lint-imports` keeps the rooms in order."""
+# SPDX-License-Identifier: Apache-2.0
+"""No circle between files in either package, and a licence in every source.
 
+`lint-imports` keeps the rooms in order.
+"""
+
+import subprocess
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 
 import grimp
 import pytest
+
+ROOT = Path(__file__).parents[1]
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
+SOURCES = ("*.py", "*.sh", "*.c", "*.h", "*.cc", "*.S", "*.inc", "*.ld", "*.ld.in", "*.cmake",
+           "*CMakeLists.txt", "Makefile", ".ci/run")  # fmt: skip
+GENERATED = "tests/firmware/fake_model/"  # stands for generated C, which is the user's
+
+
+def lacks_licence(path):
+    """Whether neither the first line nor the one below a shebang names the licence."""
+    with path.open(encoding="utf-8") as file:
+        first, second = file.readline(), file.readline()
+    return LICENCE not in (second if first.startswith("#!") else first)
+
+
+def test_every_source_names_its_licence(tmp_path):
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: git does not list the sources")
+    listed = ["git", "-C", str(ROOT), "ls-files", *SOURCES]
+    names = subprocess.run(listed, capture_output=True, text=True, check=True).stdout.split()
+    assert len(names) > 500
+    sources = [ROOT / name for name in names if not name.startswith(GENERATED)]
+    assert [path for path in sources if path.is_file() and lacks_licence(path)] == []
+    other = tmp_path / "other.py"
+    other.write_text(f"import os\n# {LICENCE}\n")
+    assert lacks_licence(other)
 
 
 def circles(package):

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Our engine beside other runtimes: instructions, RAM and flash of the same models.
 
     python tools/bench_engine.py                          # three models, about 30 minutes

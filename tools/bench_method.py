@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """NetBooster against vanilla training, at equal optimizer steps, over several seeds.
 
     python tools/bench_method.py --recipe glyphs --seeds 0 1 2 --out method.json

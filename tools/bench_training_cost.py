@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """What training the giant costs over the vanilla network, on the CPU: time and memory of a step.
 
     python tools/bench_training_cost.py --resolution 144 --batch 16 --threads 1

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Nets of the same kinds as the reference models: do they reach the same MACs per instruction?
 
     python tools/bench_variants.py                                  # all, about 20 minutes

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Estimated cycles against cycles that somebody measured on a board, for the same generated code.
 
     python tools/check_cycles.py FILE.tflite...

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Compares all C of the product with .clang-format, where the clang-format of Debian 12 (14) is
 # installed: other versions format some lines otherwise.
 set -euo pipefail

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # The second road to a .tflite (torch → ONNX → onnx2tf → TensorFlow) against our own writer.
 # Its packages get a virtual environment of their own, .venv-onnx, made only by this script: users
 # without the extra get along without TensorFlow, and so do all other tests. What the extra does not

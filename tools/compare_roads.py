@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Both roads to a flatbuffer on trained networks: our writer against ONNX, onnx2tf, TensorFlow.
 
     .venv-onnx/bin/python tools/compare_roads.py runs/tables-mini/seed*/mini-table1-*-vanilla

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes deploy/tflite/schema.py: what the reader of .tflite files asks by name.
 
     python tools/generate_schema.py
@@ -55,7 +56,8 @@ LAYOUTS = {
     "Bool": "?", "Int8": "b", "Uint8": "B", "Int16": "h", "Uint16": "H", "Int32": "i",
     "Uint32": "I", "Int64": "q", "Uint64": "Q", "Float32": "f",
 }  # fmt: skip
-HEAD = '''"""Numbers of the TFLite schema by name. Made by tools/generate_schema.py; do not edit."""
+HEAD = '''# SPDX-License-Identifier: Apache-2.0
+"""Numbers of the TFLite schema by name. Made by tools/generate_schema.py; do not edit."""
 
 from enum import IntEnum
 

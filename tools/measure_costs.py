@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Counts what the kernels cost on the emulated core, for `netbooster fit`.
 
     python tools/measure_costs.py                 # networks of the project, then known models

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ranges of the layers that contraction merges: are they harder to hold in 8 bits than vanilla's?
 
 Part of study_quantization.py.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Sets up what `make demo` and `make test` need: system packages (with root or sudo), a virtual
 # environment in .venv, this package in it. Does nothing where everything is there already.
 set -euo pipefail

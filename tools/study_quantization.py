@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Does NetBooster's gain survive int8? Pairs of trained networks, float against generated C.
 
     python tools/study_quantization.py runs/tables-mini/seed0 runs/tables-mini/seed1 \

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What differs by core: weights, scratch, inner loops and their cost. One class a backend.
 
 Nobody else asks which core it is: they ask :func:`backend_of` a target's core, or take what

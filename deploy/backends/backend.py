@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a backend answers, and how the answers of all of them stand in one generated C."""
 
 from dataclasses import dataclass

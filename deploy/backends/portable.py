@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kernels in C for every core: int8 weights in their natural order, any clamp."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cores with DSP instructions, ARMv7E-M: inner loops in assembly, two products an instruction."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Facts of a firmware's ELF file: sections, segments and symbols.
 
 pyelftools reads the file; a damaged one is refused here, in one line, whatever it makes the

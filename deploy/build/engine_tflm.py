@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same firmware with TensorFlow Lite Micro's interpreter in it, for a comparison.
 
 The user builds the library; we link it with our harness and port, and the flatbuffer as it is.

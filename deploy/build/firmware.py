@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds firmware from a folder of generated C, with CMake and the target's compiler."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bytes that a flash tool writes, from a firmware's ELF file."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The generated C on the host: the same sources, compiled with the host's compiler."""
 
 import ctypes

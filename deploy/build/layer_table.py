@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layers of a built firmware: the table ``nb_layers`` that generated code holds them in."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The `netbooster` command: one file a subcommand, each thin: parse, call, print."""
 
 import os

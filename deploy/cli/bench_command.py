@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster bench`: one model on the emulator, in numbers."""
 
 import json

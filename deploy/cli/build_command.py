@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster build`: the generated C, for this machine and for the target."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster compile`: a flatbuffer becomes C."""
 
 from pathlib import Path

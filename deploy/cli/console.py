@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two consoles of the command line, and the one look of its tables."""
 
 import sys

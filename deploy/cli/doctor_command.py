@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster doctor`: what is installed and what is missing."""
 
 import platform

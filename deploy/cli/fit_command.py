@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster fit`: does a network fit a target, answered before any training."""
 
 from typing import Annotated

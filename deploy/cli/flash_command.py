@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster flash`: a firmware onto a board, verified."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster inspect`: what is in a .tflite file, and what memory it takes."""
 
 from pathlib import Path

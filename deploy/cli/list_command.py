@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster list`: networks, boards, recipes, pretrained starts."""
 
 from enum import StrEnum

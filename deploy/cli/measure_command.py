@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster measure`: what a firmware does on a board, or on an emulated one."""
 
 from pathlib import Path

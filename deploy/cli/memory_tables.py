@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How `netbooster inspect --memory` shows a plan."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster package`: a compiled model as a library for another build system."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster quantize`: a float network becomes an int8 flatbuffer."""
 
 from pathlib import Path

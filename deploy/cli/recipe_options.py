@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options with which every command that trains changes its recipe."""
 
 from collections.abc import Sequence

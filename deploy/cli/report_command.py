@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster report`: everything measured, on one page."""
 
 from deploy import run

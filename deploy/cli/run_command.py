@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster run`: the whole job, images in, report out."""
 
 from pathlib import Path

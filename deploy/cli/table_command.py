@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster table`: the rows of one of the paper's tables, beside the paper's numbers."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster train`: one network, by one method."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster verify`: float against int8 in every tensor; TFLM against C in every byte."""
 
 from typing import TYPE_CHECKING, Annotated

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graph and schedule to C files."""
 
 from deploy.codegen.compiler import SCHEDULES, Compilation, compile_model, plan_model, write_model

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiler's front: .tflite bytes to a folder of C."""
 
 from dataclasses import dataclass

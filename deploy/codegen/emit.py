@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text of the generated files, from the templates beside this file."""
 
 import dataclasses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights as int16 where flash has room: the inner loops then have nothing to widen.
 
 Only matrix products gain: 1x1 and other convolutions without groups, and FULLY_CONNECTED. A

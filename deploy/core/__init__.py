@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every room of deploy uses: its error, atomic files, stamps of finished stages."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exception that deploy raises for bad input."""
 
 from netbooster.common.errors import NetBoosterError

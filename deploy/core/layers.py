@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What generated code, firmware and messages call the layers of a model."""
 
 RUN = "nb_layer_run"  # runs any layer; reads its entry in TABLE first

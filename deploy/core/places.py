@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the program's own files lie: in the repository, or in an installed wheel."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which stages of a run are done already: a hash of everything that went into each.
 
 A stage's stamp holds the hash of its inputs (files and settings) and of the program that made

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text from templates: generated C, libraries, pictures, the report."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Devices run the very firmware that a board would: QEMU, Renode, or a board on a serial port."""
 
 from deploy.devices.answers import Answers, Sending, ask, run_images

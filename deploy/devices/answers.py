@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one loop that sends inputs to a device and reads its answers.
 
 Every answer can be written down as it comes, so that a pulled cable, a dead emulator or Ctrl-C

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The memory that TensorFlow Lite Micro takes for a model, by asking it on an emulated machine."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a firmware says of itself when it boots, and to ``banner``."""
 
 from pydantic import BaseModel, NonNegativeInt

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A device on a serial port: a board, or something that stands for one."""
 
 from pathlib import Path

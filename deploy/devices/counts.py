@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one inference took."""
 
 from dataclasses import asdict, dataclass

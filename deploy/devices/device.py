@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every device can do, whatever runs the firmware: an emulator, or a board on a port."""
 
 from abc import ABC, abstractmethod

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the emulators share: a child process, a temporary folder, a limit of instructions."""
 
 import tempfile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can go wrong with a device and its line, by type: who decides looks at the type alone."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns the registers of a HardFault into the function and the layer where it happened."""
 
 import itertools

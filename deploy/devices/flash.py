@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes a firmware to a board with whatever tool the target names and the machine has.
 
 One function a tool gives the exact command; ``--dry-run`` prints it and nothing runs. What was

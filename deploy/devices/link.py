@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Client of the firmware's serial protocol, over any stream of bytes.
 
 Commands end with ``%``, answers with a line ``m-ready``; ``firmware/README.md`` lists them. The

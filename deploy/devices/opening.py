@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One way to open a device, whatever runs the firmware."""
 
 from pathlib import Path

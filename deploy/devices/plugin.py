@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compiles the instruction counter (``plugin/nb_count.c``) for the QEMU that is installed."""
 
 import hashlib

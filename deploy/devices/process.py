@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An emulator as a child process that speaks over its standard input and output."""
 
 import contextlib

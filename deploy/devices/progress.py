@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Answers of a device on disk, as they come: what was answered once is not asked again."""
 
 import contextlib

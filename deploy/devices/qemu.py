@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs firmware on QEMU, with exact instruction counts from our plugin."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs firmware on Renode, with exact instruction counts from its own counter.
 
 Renode counts executed instructions a block of code at a time. The firmware's markers read a

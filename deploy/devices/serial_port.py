@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A board on a serial port (or an emulator's pseudo-terminal or socket) as a stream of bytes."""
 
 import contextlib

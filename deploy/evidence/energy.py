@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Energy of an inference, estimated from the data sheet's supply current."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one form of a measurement: what a firmware did on a device, as ``measurement-TARGET.json``.
 
 The stage that measures writes it; the report and whoever else wants numbers read it. Keys that it

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measures a firmware on a device: every byte compared, accuracy, instructions or time, memory."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Float against int8, tensor by tensor, and the accuracy of every road from torch to C.
 
 The float network is the one that was quantized (batch norms folded); the int8 one runs in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A compiled model as a library for other build systems: Arduino, PlatformIO, Zephyr, CMake."""
 
 from deploy.package.arduino import export_arduino

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An Arduino library, as a zip that the Arduino IDE installs."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder that drops into a CMake or STM32CubeIDE project."""
 
 from pathlib import Path

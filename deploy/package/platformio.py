@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A PlatformIO library: a folder for a project's ``lib``."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every library holds: generated C, kernels, labels, and one public header."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Zephyr module with a sample."""
 
 from pathlib import Path

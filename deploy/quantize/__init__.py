@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch → int8 TFLite flatbuffer, without TensorFlow; ``via_onnx`` is the road through it."""
 
 from deploy.quantize.adopt import adopt

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A flatbuffer that another converter made of the same network, with our names for its tensors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One quantization for every activation of a graph, and one for all that are tied together."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bias correction: the mean error that rounding gives a layer is taken out of its bias.
 
 Rounded weights and inputs shift the mean of a layer's output (Nagel et al., 2019). The shift is

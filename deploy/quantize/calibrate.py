@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activation ranges over the calibration images.
 
 Ranges are over all images together: averaging them over images, or clipping logits, costs more

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cross-layer equalization: channels of one activation brought to similar ranges, exactly.
 
 One scale serves all channels of an activation, so a channel that is small beside the others keeps

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which TFLite padding reproduces a torch window exactly.
 
 TFLite knows two paddings. VALID pads nothing. SAME gives ceil(size / stride) outputs and pads

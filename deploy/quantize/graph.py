@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The float graph between torch and the flatbuffer: few operators, NHWC shapes, batch 1.
 
 An operator is one class in ``deploy/quantize/ops/``. It knows four things: how to compute itself in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a torch operator becomes an operator of the float graph: a register of small functions.
 
 A file in ``deploy/quantize/ops/`` decorates a function with ``@lowers(...)``, naming the module

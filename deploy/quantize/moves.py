@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators that only move data about: each costs a microcontroller memory, time or both."""
 
 from collections.abc import Sequence

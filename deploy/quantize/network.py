@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch → int8 TFLite flatbuffer, without TensorFlow.
 
 torch.fx traces the network (``trace``), the calibration images give every activation its range

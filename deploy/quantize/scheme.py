@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TFLite's int8 scheme: scales and zero points from ranges, codes from weights.
 
 real = scale * (code - zero_point). Activations are asymmetric per tensor with zero exactly

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activations of the float network: what they are called, how they look, what values they have."""
 
 from __future__ import annotations

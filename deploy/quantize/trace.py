@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """torch.fx: an eval-mode nn.Module becomes the float graph, with static shapes and batch 1."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A user's own network: an ``nn.Module`` in a Python file, with its weights."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The flatbuffer: tensors, buffers and operators of one subgraph, as TFLite Micro reads them.
 
 Buffers lie inside the file, each aligned to 16 bytes. Two things keep the file small without

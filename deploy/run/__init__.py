@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stages of a run as functions: what the command line calls, for use from Python.
 
 The whole job; what is done already is not done again:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From generated C to firmware for a target, and to a library for this machine."""
 
 import json

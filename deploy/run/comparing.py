@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A comparison: one run a method in one folder, and the one that is put forward."""
 
 import shutil

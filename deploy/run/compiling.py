@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From an int8 flatbuffer to C, in a run or of a single file."""
 
 import json

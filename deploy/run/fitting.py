@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Does a network fit a target, and what of its kind would: answered before any training."""
 
 import tempfile

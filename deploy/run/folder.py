@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run's folder: where each artifact lies, and which runs a folder holds."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a trained network to an int8 flatbuffer: which methods, in which order, until which drop."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a firmware does on a device: of a run, a single file, or a firmware that was built."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trained networks and data sets, as the toolchain needs them.
 
 The only module of this package, beside the command line, that knows `netbooster`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A network from elsewhere, torch or ONNX, to an int8 flatbuffer."""
 
 from pathlib import Path

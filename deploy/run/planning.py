@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a model is planned: schedule, RAM, input, dead channels, int16 weights."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stage that quantizes: of a run, or of a network from elsewhere."""
 
 import json

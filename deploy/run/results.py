@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the stages hand on: paths, hashes and figures of what they made."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which run of a comparison is put forward, and why."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole job: images in, report out."""
 
 from collections.abc import Sequence

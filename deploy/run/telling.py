@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How stages report their progress: a line to a console, or nothing."""
 
 from collections.abc import Callable

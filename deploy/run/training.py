@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training as a stage: what is told before it, and what is refused."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Float against int8 in every tensor of a run; the interpreter against C in every byte."""
 
 import json

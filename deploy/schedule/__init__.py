@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When each kernel runs and where each tensor lies."""
 
 from deploy.schedule.flow import Flow, Piece

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rough instruction counts, to choose between schedules.
 
 They are those of the backend whose costs plan for all cores.

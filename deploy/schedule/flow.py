@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the scheduler asks a graph: who makes a tensor, who reads it, in which rows."""
 
 from collections.abc import Mapping, Sequence

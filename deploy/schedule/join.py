@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which pieces of a CONCATENATION the layers that make them write in place.
 
 Along an axis before which there is one block the pieces lie one behind the other, and any layer can

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of a target's RAM is left for a model's arena."""
 
 from deploy.core.errors import DeployError

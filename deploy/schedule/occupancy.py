@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which bytes of which buffer are needed when, step by step.
 
 The arena is shared at the grain of rows: a map that is written from its start while another is read

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Offsets in the arena for buffers that are needed at different times."""
 
 import random

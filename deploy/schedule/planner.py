@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chooses which layers run whole, which in streams, and how many rows at a time.
 
 Candidates are single layers, short streams (a fused block), and streams from the network's input.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams: chains of layers that compute a few rows at a time, and the steps that they take."""
 
 from dataclasses import dataclass

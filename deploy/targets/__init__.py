@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards and emulated machines as data: one ``.toml`` file each in this folder.
 
 CMake reads the same files (``firmware/cmake/nb_target.cmake``), so a board is described once.

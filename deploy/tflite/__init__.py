@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From .tflite bytes to a typed, checked graph, and from its operators to kernel calls."""
 
 from deploy.tflite.ir import DType, Graph, Operator, Quantization, Tensor

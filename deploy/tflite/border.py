@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model whose inputs or outputs are float32 around an int8 inside.
 
 There is no float arithmetic in the firmware. A QUANTIZE of a float32 input is the caller's: the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """gemmlowp's fixed-point functions on Python integers, for tables made at compile time.
 
 Raw values are int32; Qm.n means m integer bits and n = 31 - m fraction bits.

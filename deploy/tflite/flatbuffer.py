@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bounds-checked reader of flatbuffers.
 
 The generated object API trusts offsets and vector lengths, so a hostile file can make it loop for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The typed graph that the compiler works on."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an operator becomes after lowering: one kernel call with its constants."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interpreter's integer arithmetic, as it is prepared at compile time.
 
 Everything here follows TFLite Micro's reference kernels bit for bit: double precision where they

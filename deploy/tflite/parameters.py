@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernels' parameters, field by field as the structs of ``nb_kernels.h`` have them.
 
 What each field means stands there. The rings, ``in_`` and ``out``, depend on the schedule: they are

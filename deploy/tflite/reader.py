@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """.tflite bytes to a checked :class:`Graph`."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Numbers of the TFLite schema by name. Made by tools/generate_schema.py; do not edit."""
 
 from enum import IntEnum

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arithmetic on shapes, which converters write in front of a RESHAPE: SHAPE, STRIDED_SLICE, PACK.
 
 Every shape is known at compile time, and RESHAPE takes the one that its output declares, so what

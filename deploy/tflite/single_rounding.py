@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One rounding instead of two behind ReLU, with the same bytes.
 
 The reference rounds twice: v = round(sum * m / 2**31), then round(v / 2**s) with ties away from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The TensorFlow Lite Micro interpreter on the host: the golden result."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What kernels' parameters are made of, beside numbers and names."""
 
 from dataclasses import dataclass

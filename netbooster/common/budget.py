@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a network costs: parameters, MACs, FLOPs and peak activation memory of any ``nn.Module``.
 
 The network runs once on zeros, in eval mode, under a dispatch mode that sees every ATen operator;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every room raises for bad input; deploy has kinds of its own."""
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that neither a kill nor a second process spoils."""
 
 import os

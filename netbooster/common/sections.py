@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tables of a recipe are made of, wherever their keys are written down."""
 
 from typing import Annotated

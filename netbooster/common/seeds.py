@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What makes a training repeat itself bit by bit: seeds and deterministic kernels."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data sets by name.
 
 A data set is a module with one class built from ``(DataConfig, Preprocess)`` and one entry in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every data set gives: labelled uint8 images and the preprocessing that goes with them."""
 
 from abc import ABC, abstractmethod

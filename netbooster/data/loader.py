@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data sets of encoded images: one training stream and one evaluation for every place they lie in.
 
 A data set gives an :class:`ImageSource` a split, a list of labelled images that can be opened in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random numbers and orders that depend only on (seed, step), so that a resumed run repeats."""
 
 from collections import OrderedDict

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Image preparation: decoding of files, training augmentation, evaluation crop and resize.
 
 What becomes of a decoded image is made of torchvision's v2 transforms, which take a Pillow image,

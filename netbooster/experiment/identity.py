@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which keys of a recipe decide the weights that come out of it."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Changes to a recipe's content, key by key."""
 
 import tomllib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recipes: one TOML file an experiment, holding everything that a rerun needs.
 
 A recipe is checked whole before anything runs: unknown keys, wrong types and values out of range

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recipe files: files that build on others, and files whose rows are recipes.
 
 A recipe's keys may lie in layers: ``extends`` names what is below, and a section named like a

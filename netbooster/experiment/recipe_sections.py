@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sections of a recipe that speak of what comes after training."""
 
 from typing import Annotated, Literal

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One run: one network, trained by one method from one recipe, in one folder.
 
 ``train`` leaves there ``recipe.toml`` (resolved), ``metrics.jsonl``, ``checkpoint.pt``,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The paper's tables: their rows, run over seeds, beside the paper's numbers.
 
 ``recipes/<key>.toml`` holds a table's rows and their recipes, named ``<key>/<row>``; with ``@mini``

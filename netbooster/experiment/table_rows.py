@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a table consists of: its rows, the paper's numbers, and the recipes that are committed."""
 
 from collections.abc import Sequence

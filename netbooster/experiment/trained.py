@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A finished run, opened: its network, and what the network says of images."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Elementwise activations: the ones that torch names, and any other that shows itself to be one."""
 
 import copy

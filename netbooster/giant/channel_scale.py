@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A 1x1 depthwise convolution as what it is: one factor a channel."""
 
 import torch

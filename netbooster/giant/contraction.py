@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the giant back to the tiny network: every block becomes the layer that it replaced."""
 
 import copy

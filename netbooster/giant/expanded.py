@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The blocks that stand in for one layer while the giant is trained.
 
 An expanded block sits at the qualified name of the layer that it replaces and remembers that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a tiny network to its giant: which layers grow, and into which block (Section 3.3).
 
 Layers are found by tracing, not by class name. In the paper's networks the layer that grows is the

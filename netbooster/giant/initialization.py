@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an expanded block starts.
 
 The giant trains slowly from the usual start: its inserted BNs are centred on the activation's kink,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An inverted residual whose activations have decayed to the identity, as the one map that it is.
 
 With f the factor of BN1, scale and BN2 together, BN2's bias b and m the mean of the input x, the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Merging a chain of linear layers into one layer, exactly (Section 3.4, Eq. 3-4 of the paper).
 
 Two convolutions in a row are one convolution. With torch's convention (cross-correlation), first

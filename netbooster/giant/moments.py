@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batch statistics of a linear map from the moments of its input.
 
 mean(Wx) = W mean(x) and var(w.x) = w.Cov(x).w, so BN behind a 1x1 convolution needs no pass over

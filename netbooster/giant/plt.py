@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Progressive linearization (PLT): activations that decay to the identity, and their schedule.
 
 Section 3.4 of the paper writes max(a*x, x) for ReLU. ReLU6 must lose its upper end, too, so the

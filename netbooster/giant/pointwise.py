@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Matrix products of tall matrices: pixels by channels, as a 1x1 convolution sees a feature map.
 
 For the few channels of tiny networks these are several times faster on CPUs than torch's general

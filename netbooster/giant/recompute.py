@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training that keeps the input of an expanded block alone and computes its maps again.
 
 Activation checkpointing by ``torch.utils.checkpoint``: the block runs a second time in the backward

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which layer feeds which, for any ``nn.Module``: by torch.fx, or by torch.export if that fails.
 
 Expansion needs three things of a network: which BN follows a layer, which activation follows that,

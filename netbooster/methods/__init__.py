@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training methods by name. A method is one file here: a class under ``@register``.
 
 It says which sections of a recipe it reads, which runs come before its own, what trains, what a

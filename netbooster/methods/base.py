@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a training method is: one class, which says all that a run needs to know of it."""
 
 from abc import ABC, abstractmethod

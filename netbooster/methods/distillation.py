@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the methods that learn from a teacher's answers share."""
 
 from pathlib import Path

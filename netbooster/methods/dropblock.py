@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DropBlock (Ghiasi et al., 2018): whole squares of feature maps are dropped in training.
 
 The paper's Figure 1 shows that it harms tiny networks, which under-fit rather than over-fit.

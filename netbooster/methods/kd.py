@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Classic knowledge distillation (Hinton et al., 2015): the teacher's softened probabilities."""
 
 import torch

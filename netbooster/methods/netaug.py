@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NetAug (Cai et al., 2022): the tiny network is trained as a part of wider ones.
 
 The wide network has the base network's modules with more channels. Its first channels are the base

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NetBooster: expand the network, train the giant, linearize it (PLT), contract it."""
 
 import copy

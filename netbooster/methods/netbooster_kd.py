@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NetBooster with a teacher: the giant, too, learns from its answers."""
 
 from netbooster.methods.base import Job, Need, RecipeLike, register

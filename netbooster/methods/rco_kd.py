@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RCO-KD (Jin et al., 2019): the teacher as it was along its own training, point after point."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rocket launching (Zhou et al., 2018): a larger network trained at the same time."""
 
 from torch import Tensor, nn

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tf-KD (Yuan et al., 2020): no teacher, but a virtual one that is nearly always right.
 
 This is their "manually designed regularization", the variant without any training of a teacher;

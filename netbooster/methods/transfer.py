@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Going on, on another data set, from what a source's run has left (section 4.3)."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Vanilla training: the network, the task's loss, one phase. The baseline of all others."""
 
 from netbooster.methods.base import Job, PlainMethod, register

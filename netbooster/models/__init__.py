@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks by name. A network is one file here: a class or a function under ``@register``."""
 
 # The order of these imports is the order in which networks are listed.

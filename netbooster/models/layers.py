@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Building blocks shared by the networks: convolution + BN + activation, inverted residual.
 
 Strided convolutions pad as TFLite's SAME does, already in training: torch's symmetric padding would

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MCUNet in3 (Lin et al., 2020): the searched network of 176 x 176 pixels for ImageNet."""
 
 from torch import nn

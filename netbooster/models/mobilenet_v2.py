@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MobileNetV2 (Sandler et al., 2018) at several widths, and the width-augmentation paper's Tiny."""
 
 from functools import partial

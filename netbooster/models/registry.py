@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks by name, and what is known of them before they are built."""
 
 from collections.abc import Callable

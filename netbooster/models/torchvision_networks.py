@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ResNet-50 and DeiT-Tiny (the paper's Table 8) from torchvision's building blocks.
 
 Both keep torchvision's names, shapes and padding, so that published weights load into them. Neither

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fine-tuning with the firmware's integer arithmetic."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantization-aware fine-tuning with the firmware's integer semantics.
 
 The forward pass computes what the int8 kernels compute: batch norms folded into the weights;

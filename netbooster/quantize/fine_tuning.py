@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fine-tuning of a finished network with int8 arithmetic in its forward pass."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The firmware's integer arithmetic on tensors: gemmlowp's fixed point, as TFLite Micro has it.
 
 All sums and codes are int64 tensors that hold int32 values; scales are float32 as the model file

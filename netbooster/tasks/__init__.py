@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tasks by name. A task is one file here: a class derived from ``Task``, under ``@register``."""
 
 from netbooster.tasks.classification import Classification, ClassPrediction

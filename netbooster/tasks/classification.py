@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Classification: which of the data set's classes an image shows."""
 
 from collections.abc import Sequence

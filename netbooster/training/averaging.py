@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exponential moving average (EMA) of a network's weights. Off unless the recipe sets it."""
 
 import torch

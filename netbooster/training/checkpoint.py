@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Artifacts of training on disk: resume state, metrics, finished networks.
 
 Everything is written through a temporary file and a rename, so a kill or a full disk at any moment

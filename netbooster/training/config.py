@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a recipe says about training, whichever its method is."""
 
 from typing import Annotated, Literal

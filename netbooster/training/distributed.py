@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many processes, one training: what `torchrun` starts and what each process does in it.
 
 Every process works on its slice of each batch, so a run on n processes takes the same batches and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training loop: phases of optimizer steps that a kill does not lose.
 
 A run is a list of phases. Steps are counted through the whole run, batch ``k`` of the data depends

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks on disk: what a finished training, or a giant before its PLT, leaves for others."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a training step minimizes. Most methods differ from vanilla training here alone."""
 
 from abc import ABC, abstractmethod

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Optimizers and number types of training."""
 
 from contextlib import AbstractContextManager

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The phases of a run: stretches of optimizer steps, and the learning rate within each."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person sees while training runs: a live bar, or plain lines where no terminal is."""
 
 import time

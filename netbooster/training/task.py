@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the loop asks of a task: the network's head, the loss, the score, what answers mean."""
 
 from abc import ABC, abstractmethod

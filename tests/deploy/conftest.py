@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the helpers beside the tests importable; where all must run, a skip is a failure."""
 
 import os

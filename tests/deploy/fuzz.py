@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damages models and gives them to the importer, in a process with limits of memory and time.
 
     python tests/deploy/fuzz.py --seed 2 --count 100000

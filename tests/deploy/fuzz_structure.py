@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Damage to the meaning of a model rather than to its bytes: the flatbuffer stays well formed."""
 
 import contextlib

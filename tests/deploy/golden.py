@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compiles a model for the host and compares it with the TFLM interpreter, byte by byte."""
 
 import shutil

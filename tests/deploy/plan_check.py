@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plays a schedule and looks for bytes that are overwritten while they are needed."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pseudo-terminal in place of a board's serial port, with a cable that can be pulled."""
 
 import contextlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random nets whose branches are joined along the channels, as in SqueezeNet and Inception."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random layers of the operators that image nets are made of, with hard parameters."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random quantized models: single operators with hard parameters, and small graphs."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random operators beyond convolutions, with hard parameters; each returns its output tensor."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs many models in one program and compares every output byte there with the interpreter's.
 
 The program is for the host, with the address and undefined-behaviour sanitizers, or for an emulated

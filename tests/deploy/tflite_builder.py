@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds small int8 .tflite models for tests, with the schema's object API."""
 
 from dataclasses import dataclass, field

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stand-in for TensorFlow Lite Micro, for tests: its interfaces, and no interpreter of its own.
 
 It answers nothing, or what our own compiled C answers: that lies in the library under other names.

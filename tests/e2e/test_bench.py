@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster bench`, `plan` and the options of `compile`, on the emulator."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The decoder behind estimated cycles, on instructions that the assembler encoded."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware on QEMU: exact counts, the protocol, faults, and what happens when things break."""
 
 import os

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster run`, whole, on real digits: a short training, every later stage in full."""
 
 import hashlib

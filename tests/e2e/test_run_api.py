@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the documentation of `deploy.run` says works as it stands there."""
 
 import doctest

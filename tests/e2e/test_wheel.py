@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel, installed outside the repository: a small pipeline from images to a report.
 
 The fresh environment gets the wheel alone; its dependencies, which are gigabytes, are read from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The serial protocol, on the host build of the harness with sanitizers."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a refactoring must leave as it is: generated C, its size and cost, recipes, trained weights.
 
 ``python tests/manifest/manifest.py write`` records the tree as it is in ``manifest.json``;

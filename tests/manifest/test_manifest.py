@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tree does what it did when ``manifest.json`` was written."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The method as a library: the documented example runs, and the loop takes any network and data."""
 
 import doctest

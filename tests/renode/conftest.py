@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the tests on Renode share; without Renode they are skipped, with the reason."""
 
 from collections.abc import Callable

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The boards' own start-up code and UART on Renode's models of their chips."""
 
 from collections.abc import Iterator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster measure --on renode`: a labelled set, an emulator that dies, and going on."""
 
 import json

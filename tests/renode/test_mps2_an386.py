@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The firmware that QEMU runs, on Renode's own model of the same board."""
 
 import os

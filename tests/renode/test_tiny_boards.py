@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MobileNetV2-Tiny, 144 pixels and 1,000 classes, on the small boards, in their real memories."""
 
 from pathlib import Path

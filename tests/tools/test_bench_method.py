@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmark of the method: pairs, intervals, resuming, a bounded search on val images."""
 
 import importlib.util

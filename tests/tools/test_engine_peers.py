@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tools that set our engine beside others: what they do without a network or an emulator."""
 
 import importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names that the reader of .tflite files uses are those of the schema."""
 
 import importlib.util

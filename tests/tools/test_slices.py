@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``--slice``: the parts of the slow suite that CI draws by commit."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The study of contraction and int8: its arithmetic on made-up answers, and one run in small."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rewrites an int8 model into what bakenn's importer accepts; the arithmetic stays nearly the same.
 
 bakenn wants certain operator versions, scales on biases, and knows no MEAN: a MEAN over an image

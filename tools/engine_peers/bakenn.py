@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Generates C with bakenn (PyPI) and puts it behind the door that our harness opens.
 
 bakenn is not part of the project: the tool installs it into a virtual environment of its own, and

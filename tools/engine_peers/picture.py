@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bars of instructions and RAM, ours beside the others."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds and runs a peer's generated C in the emulator session that our own firmware gets."""
 
 import math

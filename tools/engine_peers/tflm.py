@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A prebuilt TFLM library behind the door that our harness opens.
 
 The library comes from TFLM's own makefile (`make -f tensorflow/lite/micro/tools/make/Makefile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nets of the same kind as a given one, with other widths, kernels, resolutions and classes.
 
 The given .tflite file is read with the schema's object API; its channels, depthwise kernels, input

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* QEMU TCG plugin: exact instruction counts of marked intervals, by layer, and estimated cycles.
  *
  *   -plugin file=nb_count.so,markers=FILE,out=FILE,wait_states=N[,limit=N]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What one instruction costs on a Cortex-M4: a model, for estimates.
  *
  * Source: Arm Cortex-M4 Processor Technical Reference Manual r0p1 (DDI 0439D), table 3-1

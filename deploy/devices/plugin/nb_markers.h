@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The markers: addresses at which something begins or ends, from the file that nb_count.c describes.
  * Included once, by the plugin, which is a single translation unit. */
 #ifndef NB_MARKERS_H

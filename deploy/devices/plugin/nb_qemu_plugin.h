@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The part of QEMU's plugin interface that nb_count.c uses, declared by hand: distributions
  * compile plugin support in but ship no qemu-plugin.h. NB_QEMU_API is the interface version that
  * the plugin is built for, which QEMU checks when it loads it:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One model on one emulated target: what it executes, what memory it takes, whether it is exact."""
 
 import tempfile

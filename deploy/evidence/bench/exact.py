@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emulated firmware's output bytes against the TFLM interpreter's."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a firmware's flash holds, by kind, from the symbols of its ELF file."""
 
 import re

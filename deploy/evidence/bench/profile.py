@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The counts of one inference by layer and by function."""
 
 from dataclasses import asdict

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Does a network fit a target, and how long would it take: answered before any training.
 
 Memory comes from the compiler's own planner on the quantized network; weights are the only part

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is in a .tflite file, as facts and as a picture."""
 
 from deploy.evidence.inspection.facts import (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is in a .tflite file: operators, shapes, scales, MACs, bytes, memory under each schedule.
 
 Looks at any TFLite model, float and foreign ones too; what only the compiler can tell (memory by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The graph as an SVG: one box an operator, with its live memory beside it."""
 
 from functools import cache

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The memory plan for people: a table of what lies where and when, and a picture of it."""
 
 from collections.abc import Iterator

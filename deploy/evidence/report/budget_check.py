@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The verdict: does the contender cost exactly what the reference costs?
 
 NetBooster trains a larger network and contracts it; the claim that this is free at inference

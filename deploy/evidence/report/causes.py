@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why a quantity that may differ does differ, computed from what the run folder holds."""
 
 from deploy.evidence.measurement import Measurement

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Geometry of the report's charts; the SVG itself is drawn by ``templates/charts.svg.j2``.
 
 Charts are inline SVG whose colours are CSS variables, so that they follow the page into dark mode

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading a run folder: what is there, what is missing, and whether it belongs together."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training curves: from the lines of ``metrics.jsonl`` to series over optimizer steps."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The models beside the same models in TensorFlow Lite Micro's interpreter, on one target."""
 
 from collections.abc import Callable

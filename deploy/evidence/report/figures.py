@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The key figures of a run, derived once for the page and the terminal."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a .tflite file is made of, for naming the cause of a difference in bytes or instructions."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing ``report.html``: one file that needs nothing beside it."""
 
 from collections.abc import Sequence

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Test images for the page: as PNG inside a data URI."""
 
 import base64

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Instructions by layer: two charts and a table."""
 
 from dataclasses import dataclass

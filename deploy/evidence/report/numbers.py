@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the report writes numbers: one place, so that page and terminal agree."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The JSON files of a run folder, as far as the report reads them; a measurement has its own
 module, :mod:`deploy.evidence.measurement`.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the sections of the page show, as plain rows; the templates only place it."""
 
 from collections.abc import Sequence

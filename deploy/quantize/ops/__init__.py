@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One file for each kind of operator. Importing this package fills the register of lowerings.
 
 To add an operator: a class derived from ``FloatOp`` (``run``, ``emit``, and ``legalize``, ``ties``

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activations: clips are fused into the operator in front, the others are operators."""
 
 from __future__ import annotations

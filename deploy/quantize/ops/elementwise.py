@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ADD and MUL of two activations."""
 
 from __future__ import annotations

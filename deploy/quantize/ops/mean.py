@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MEAN over height and width: global average pooling with an output scale of its own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batch normalization: folded into the layer in front, in float64."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PAD: explicit zeros around a feature map. Convolutions absorb it wherever TFLite allows."""
 
 from __future__ import annotations

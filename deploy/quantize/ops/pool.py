@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MAX_POOL_2D and AVERAGE_POOL_2D. An average over the whole map becomes a MEAN."""
 
 from __future__ import annotations

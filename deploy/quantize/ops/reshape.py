@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flatten. Normally absorbed: by the mean in front of it or by the linear layer behind it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls that compute nothing on the device: identities, and sizes that are known before it runs."""
 
 from __future__ import annotations

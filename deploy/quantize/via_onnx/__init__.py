@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The second road: torch → ONNX → onnx2tf → TensorFlow's converter → int8 .tflite.
 
 For a user's .onnx file, and as the cross-check of our own writer: both must give the same

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Padding of an ONNX file in the terms that TFLite has, as our own writer puts it.
 
 ONNX and torch pad any number on each side, TFLite only SAME and VALID. What fits neither becomes a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run by ``deploy.quantize.via_onnx`` as a process of its own: model.onnx → model.tflite here.
 
 Stands alone on purpose: it shares nothing with the process that waits for it.

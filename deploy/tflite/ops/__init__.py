@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The operators that the compiler knows, one file each.
 
 Every file offers the same names, so that adding an operator is adding a file and a line here:

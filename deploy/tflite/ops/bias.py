@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The int32 bias of convolution-like operators."""
 
 import numpy as np

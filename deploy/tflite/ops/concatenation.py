@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CONCATENATION of computed tensors along any axis."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CONV_2D: convolution, any kernel, stride, dilation and number of groups."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DEPTHWISE_CONV_2D with any channel multiplier."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DEQUANTIZE, which only the model's border may have: see :mod:`deploy.tflite.border`."""
 
 from deploy.tflite.flatbuffer import Table

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ADD, SUB and MUL share: two operands, broadcast against each other, either one a constant.
 
 Four kernels run them: a look-up where one operand is a single constant number; else a walk over

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What TRANSPOSE and STRIDED_SLICE share: the output is some of the input's elements, by steps."""
 
 from deploy.tflite.ir import Graph, Operator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HARD_SWISH: x * relu6(x + 3) / 6, in the 16-bit arithmetic of the reference."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LOGISTIC: 1 / (1 + exp(-x)), in [0, 1) by steps of 1/256."""
 
 from deploy.tflite.fixed_point import logistic

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators that replace every byte by an entry of a table of 256.
 
 What the interpreter computes for an element depends on that element alone, so it is computed here,

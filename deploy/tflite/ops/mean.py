@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MEAN over height and width."""
 
 from dataclasses import dataclass

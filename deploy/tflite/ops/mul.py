@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MUL of two tensors, or of a tensor and a constant, with broadcasting."""
 
 from deploy.tflite.fixed_point import multiply_by_quantized_multiplier

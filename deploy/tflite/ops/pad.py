@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PAD with the zero point, along any of up to 4 axes."""
 
 import numpy as np

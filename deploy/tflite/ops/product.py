@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every sum of products with constant weights ends in."""
 
 from dataclasses import replace

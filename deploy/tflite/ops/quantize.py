@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QUANTIZE between two int8 quantizations, or between uint8 and int8 at the model's border.
 
 A QUANTIZE of a float32 model input is no operator here: see :mod:`deploy.tflite.border`.

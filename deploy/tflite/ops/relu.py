@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RELU where it is not fused into the operator in front."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RELU6 where it is not fused into the operator in front: a clamp of the stored bytes."""
 
 from deploy.tflite.flatbuffer import Table

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The factor between two scales, where the reference shifts its small operands to the left."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RESHAPE: no code, the output is the input's memory."""
 
 from deploy.tflite.flatbuffer import Table

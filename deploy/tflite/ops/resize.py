@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What RESIZE_NEAREST_NEIGHBOR and RESIZE_BILINEAR share."""
 
 from dataclasses import dataclass

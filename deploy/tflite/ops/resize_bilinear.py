@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RESIZE_BILINEAR, in the reference's integers: places in 1024ths of a pixel."""
 
 import numpy as np

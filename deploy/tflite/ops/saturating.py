@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What LOGISTIC and TANH share: a function of the input in Q4.27, with a fixed output scale."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SOFTMAX over the last axis.
 
 An int8 input has at most 256 differences to its row's maximum, so the fixed-point exponential of

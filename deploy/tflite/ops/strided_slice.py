@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """STRIDED_SLICE with constant bounds."""
 
 from dataclasses import dataclass

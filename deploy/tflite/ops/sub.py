@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SUB of two tensors, or of a tensor and a constant, with broadcasting."""
 
 import math

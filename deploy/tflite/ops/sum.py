@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What ADD and SUB share: both operands are brought to a common scale at 20 more bits."""
 
 from collections.abc import Callable

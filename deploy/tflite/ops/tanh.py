@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TANH, in [-1, 1) by steps of 1/128."""
 
 from deploy.tflite.fixed_point import tanh

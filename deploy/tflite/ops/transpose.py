@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TRANSPOSE: the axes in another order."""
 
 from deploy.tflite.flatbuffer import Table

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ADD and SUB of two tensors of one shape as one weighted sum, where that gives the same bytes.
 
 The reference scales each operand with a rounding of its own, then their sum with two more, and

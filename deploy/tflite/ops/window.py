@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Geometry that convolutions and poolings share."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rewritings of a graph before it is lowered; each keeps every output byte."""
 
 from deploy.tflite.passes.constants import settle_constants

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Channels that can have one value only get weights of 0, a bias and a scale that give it.
 
 Training leaves such channels with scales far from all others: BN divides by a deviation of almost

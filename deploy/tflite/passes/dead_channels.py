@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Removes channels whose value is known and inputs that nothing reads; every output byte stays.
 
 A channel can go where nobody needs it to be there:

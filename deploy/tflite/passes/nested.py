@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A CONCATENATION of what another has joined along the same axis is one of all pieces.
 
 Where pieces are written in place each can then go straight to where it ends.

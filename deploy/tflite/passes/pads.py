@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PAD folded into the convolutions that read it: their kernels pad by themselves."""
 
 from dataclasses import replace

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which values each channel of each activation can take, over every possible input.
 
 Interval arithmetic in the integers of the kernels: an accumulator's bounds are the sums of its

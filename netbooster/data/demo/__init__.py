@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data sets that need no download: real digits, rendered glyphs."""

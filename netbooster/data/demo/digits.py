@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Digits: scikit-learn's 1,797 real handwritten digits, 8x8 pixels of 17 grey levels.
 
 They come inside the scikit-learn package (UCI "Optical Recognition of Handwritten Digits"), so the

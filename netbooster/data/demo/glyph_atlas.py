@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Signed distance fields of every (face, character): rendered once, cached on disk.
 
 A distance field instead of a bitmap lets the renderer change stroke weight, blur and outline of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The typefaces of the glyphs data set, their split, and their outlines.
 
 All come from the fonts that ship inside matplotlib, so the data set needs no download. A face is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws batches of glyph images from distance fields, vectorised over the batch in torch.
 
 Every random number comes from a CPU generator and travels to the device in small tables; warping,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Glyphs: letters and digits that the project renders itself, an endless training stream.
 
 62 classes under random affine and perspective change, bending, stroke weight, neighbours in the

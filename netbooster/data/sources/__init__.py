@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data sets of image files: folders, published sets, shards."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A folder of images: ``train/<class>/*``, ``val/<class>/*`` and optionally ``test/<class>/*``."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Published data sets by name, read through torchvision: the paper's Tables 1 and 2.
 
 Nothing is downloaded. Training takes every image that is not in the published test split, as the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images in tar shards, as WebDataset lays them out: ImageNet at scale without a million files."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the models of this folder: TensorFlow's converter on small Keras networks, random weights.
 
     python tests/data/foreign/make.py          # with tensorflow 2.21.0 installed

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backends: which core runs which, and that every inner loop that they name is declared."""
 
 import itertools

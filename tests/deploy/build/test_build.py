@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Building firmware: sizes, repeatability, and what is said when it does not work."""
 
 import shutil

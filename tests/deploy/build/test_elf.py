@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ELF files: what is read of a firmware, and that damaged ones are refused in one line."""
 
 import random

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The engine tflm: what it asks for, and that its glue compiles and links against a stand-in."""
 
 import json

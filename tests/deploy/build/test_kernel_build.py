@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernels compile without a warning for cores with DSP instructions and without."""
 
 import shutil

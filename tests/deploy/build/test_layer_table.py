@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers of a built model: told apart by the counter, named in faults."""
 
 import shutil

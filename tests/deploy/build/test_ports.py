@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every board's firmware: it links into the chip's real memories, small, at the right places."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: help everywhere, and bad input as one line with exit code 2."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster quantize FILE.py:NAME`: a user's own nn.Module becomes an int8 .tflite."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands around quantization: inspect, fit, quantize's choices, verify's refusals."""
 
 from pathlib import Path

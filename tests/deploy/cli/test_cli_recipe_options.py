@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """--set, --seed and --data: what they change, at any depth, and what is refused in one line."""
 
 from pathlib import Path

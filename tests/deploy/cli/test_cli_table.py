@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster table`, as far as it trains nothing."""
 
 import json

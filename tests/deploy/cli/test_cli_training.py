@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad input of training, as the command line meets it: one line, exit code 2, nothing lost."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every `netbooster …` in documentation, workflows and scripts is one that the program takes."""
 
 import re

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a person waits for first must not load torch or TensorFlow."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the three reference models cost on the Cortex-M4: upper bounds that must not be passed.
 
 Counted with GCC 12.2.1 (Debian 12.2.rel1) in QEMU 7.2, `-Os`, int8 weights, the default build: no

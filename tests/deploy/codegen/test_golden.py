@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The generated C against the TFLM interpreter: every byte, on the host.
 
 Random models are in test_random_models.py, which compares them in other builds as well.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights as int16: every byte stays, instructions fall, flash is not overrun."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random models in three builds, every byte against the TFLM interpreter: the host with sanitizers,
 Cortex-M4 and Cortex-M7 in QEMU; operators alone also on cores without DSP instructions.
 

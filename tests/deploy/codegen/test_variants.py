@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nets of the same kinds as the reference models: nothing is special to those three files.
 
 Upper bounds of instructions, counted with GCC 12.2.1 (Debian 12.2.rel1) in QEMU 7.2, `-Os`, about

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all rooms share: one kind of error, one set-up of templates, and nothing heavy."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loop that sends inputs, through a pseudo-terminal, against the harness as a program."""
 
 import shutil

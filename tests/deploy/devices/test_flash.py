@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster flash`: exact commands, recorded by stand-ins on PATH; verification over serial."""
 
 import shutil

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Answers that cannot be understood: one type, one line, which shows what the device said."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards that QEMU does not know, on its machine with the same core."""
 
 import shutil

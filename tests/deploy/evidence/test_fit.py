@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster fit`: estimates of known models, and the largest that fits."""
 
 from pathlib import Path

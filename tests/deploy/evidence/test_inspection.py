@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster inspect`: facts of known models, float models, and the drawing."""
 
 import xml.etree.ElementTree as ElementTree

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one form of a measurement: written, read back, refused in one line; energy."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Libraries: what is in them, and that they compile for Cortex-M4."""
 
 import json

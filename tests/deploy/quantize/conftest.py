@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For the tests of quantization: the TFLM interpreter, a reader of operators, a trained network."""
 
 from collections.abc import Callable, Iterator

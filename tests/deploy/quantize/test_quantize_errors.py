@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bad input: one line that names the layer or the calibration set, and nothing is written."""
 
 import re

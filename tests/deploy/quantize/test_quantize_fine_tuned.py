@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantization-aware training computes what TFLM computes, and quantization takes its scales."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Windows, paddings and layouts: what TFLM computes is what torch computes, to one code."""
 
 import numpy as np

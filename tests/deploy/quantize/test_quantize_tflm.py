@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trained network, quantized, runs in the TFLM interpreter and answers as torch does."""
 
 import resource

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The float graph computes what torch computes; folding and fusing are exact."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Beyond min-max: entropy, equalization, bias correction, scales from training, float TFLite."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both roads to a flatbuffer, on every network of the project: the same operators; on trained
 networks the same quality, tensor by tensor.
 

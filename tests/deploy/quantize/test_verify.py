@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`netbooster verify`: known errors are found, and a single differing byte is a failure."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The second road, against our own writer. Needs the extra [onnx]; without it only the refusal.
 
 ``NETBOOSTER_REQUIRE_ONNX=1`` (set where the extra must be there) turns a skip into a failure.

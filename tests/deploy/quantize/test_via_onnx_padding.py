@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Padding of ONNX files put in TFLite's terms: the same result, with paddings that TFLite has.
 
 Needs the extra [onnx]: tools/check_onnx.sh (`make onnx`) runs these with it.

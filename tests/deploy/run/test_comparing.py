@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A comparison: which run is put forward, what lies where, and which folders are refused."""
 
 import json

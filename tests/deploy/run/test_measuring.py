@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run and a single file, measured: bytes compared, the form that the report reads."""
 
 import json

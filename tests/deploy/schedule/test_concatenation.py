@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CONCATENATION whose pieces its inputs' layers write in place: nothing else is copied.
 
 Random nets that join channels are in test_joins.py.

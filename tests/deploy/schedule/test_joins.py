@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random nets that join channels, every byte against the TFLM interpreter, and their plans."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the exported sketches use of Arduino's core. */
 #ifndef ARDUINO_H
 #define ARDUINO_H

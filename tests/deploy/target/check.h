@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* Models in one program, each beside its inputs and the outputs that it must give. */
 #ifndef CHECK_H
 #define CHECK_H

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The host's side: says the same as startup.c does on a target. */
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The least that runs many generated models on QEMU: vectors, and results by semihosting. */
 #include "check.h"
 

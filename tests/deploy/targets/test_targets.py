@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Targets as data, read the same way by Python and by CMake."""
 
 import contextlib

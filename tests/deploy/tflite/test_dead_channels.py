@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Channels that are known or unread go at compile time, and no output byte changes."""
 
 import golden

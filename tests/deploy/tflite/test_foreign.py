@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models that other tools made, compiled as they are: every byte against the TFLM interpreter.
 
 tests/data/foreign/make.py made the files with TensorFlow's converter; their weights are random.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hostile .tflite files: an error of one line, never a crash, a hang or unbounded memory."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The importer: what it reads, and that nothing malformed gets past it or breaks it."""
 
 import random

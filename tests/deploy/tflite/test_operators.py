@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators beyond convolutions: every input of the curves, every place of a resize, the border of
 a model, and what is refused. Random shapes and scales are in test_random_models.py."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PAD in front of convolutions costs neither memory nor a pass."""
 
 import golden

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernels' parameters are the same in Python and in C, field by field."""
 
 import dataclasses

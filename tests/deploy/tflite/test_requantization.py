@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bias and shift of a channel share a word on the fast path: what fits, and what does not."""
 
 import numpy as np

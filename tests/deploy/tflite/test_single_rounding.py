@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One rounding behind ReLU gives the bytes of the reference's two, for every sum."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ADD and SUB as one weighted sum: every pair of bytes, and what has no such sum."""
 
 import golden

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Counting on networks whose cost can be written down by hand."""
 
 import pytest

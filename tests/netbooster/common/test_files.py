@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing artifacts: whatever happens, the old file or the new one, never half of one."""
 
 import errno

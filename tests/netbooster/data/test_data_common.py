@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What holds for every data set, the preprocessing, and the seeded orders."""
 
 import json

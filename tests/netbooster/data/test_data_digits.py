@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Digits: split sizes, stratification, no image in two splits, labels that match the images."""
 
 from itertools import islice

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folder: labels, decoding, augmentation, random access, and every kind of broken input."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Glyphs: disjoint families of faces, balance, legibility, and the rendering of outlines."""
 
 from collections import Counter

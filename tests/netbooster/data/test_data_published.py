@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Published data sets: tiny copies in torchvision's layouts, and what is said without them."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tar shards: random access, one stream with the folder of the same images, broken shards."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every method trains through the same loop: folders, routes, transfer, resuming."""
 
 import io

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every committed recipe of a table trains: the mini variants for a few steps, on few images."""
 
 from pathlib import Path

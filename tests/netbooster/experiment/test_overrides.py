@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Changing a recipe by keys, seeds and folders, and those inside it; what is refused."""
 
 from pathlib import Path

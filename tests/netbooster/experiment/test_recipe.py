@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Recipes: what is committed loads, what is wrong is refused in one line that names the key."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files with many recipes: rows over parts over a base, profiles; what is refused in one line."""
 
 from pathlib import Path

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training half of a run on real digits: artifacts, kills, skips, refusals."""
 
 import hashlib

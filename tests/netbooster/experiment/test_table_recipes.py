@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The committed recipes of the tables: complete, consistent, and with the paper's settings."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running a table: rows and seeds, what is kept, what is shared, what is printed."""
 
 import json

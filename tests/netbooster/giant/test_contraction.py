@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Contraction of giants: exact, back to the original's class and state_dict, refusals by name."""
 
 import copy

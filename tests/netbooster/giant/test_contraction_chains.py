@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Merging of arbitrary chains against the chain itself in float64, and what must be refused."""
 
 import pytest

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which layers grow and into what: Table 5 and the giants' budgets, choices, starts, bad input."""
 
 import pytest

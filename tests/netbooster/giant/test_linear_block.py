@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An expanded block run as one linear map gives what its plain modules give."""
 
 import copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks of other people: found by tracing, expanded, contracted into the class they were."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decaying activations: exact at both ends, straight in between; the schedule; the checkpoint."""
 
 import copy

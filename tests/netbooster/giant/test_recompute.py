@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blocks that compute their maps again train to the same bits, and keep less memory."""
 
 import copy

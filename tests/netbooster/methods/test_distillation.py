@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The distillation objectives equal their formulas, and their gradients go where they should."""
 
 from functools import partial

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DropBlock: squares, the right share, the mean kept, off in eval mode."""
 
 from functools import partial

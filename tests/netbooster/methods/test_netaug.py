@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NetAug: what is shared, what is drawn, what is cut out."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Appendix A of the paper: ResNet-50 and DeiT-Tiny grow and contract exactly."""
 
 import pytest

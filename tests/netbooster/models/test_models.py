@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks: budgets of the paper's Table 1, padding, registry, bad input."""
 
 import pytest

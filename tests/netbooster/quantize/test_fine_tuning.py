@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fine-tuning: repeatable, kept in a file, its settings checked."""
 
 import pytest

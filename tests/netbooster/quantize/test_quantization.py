@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fake quantization: exact on the grid, straight-through gradients, honest refusals."""
 
 import math

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each process of test_distributed.py does; started with torchrun's environment variables.
 
 Usage: python distributed_worker.py FOLDER [methods | die-at-step]

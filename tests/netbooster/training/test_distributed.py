@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two gloo processes against one that normalizes the two half-batches separately."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The loop: resume is bit-equal, metrics are of one mind with checkpoints, failures are clear."""
 
 import errno

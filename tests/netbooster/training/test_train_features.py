@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AdamW, AMP, EMA, accumulation: what they compute, and that resume stays bit-equal with them."""
 
 import itertools

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A synthetic but complete run folder, with figures as a real one has them."""
 
 import hashlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Axes, curves and numbers."""
 
 import math

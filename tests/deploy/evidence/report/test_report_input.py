@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run folders that are incomplete, damaged or mixed up."""
 
 import json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the page and the terminal say about a complete run."""
 
 import io

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* What the exported sample uses of Zephyr. */
 #ifndef ZEPHYR_KERNEL_H
 #define ZEPHYR_KERNEL_H

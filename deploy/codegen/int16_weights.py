@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from deploy.backends import V7EM, Backend, Product, by_backend
+from deploy.backends import BACKENDS, Product, by_backend
 from deploy.tflite.layer import Layer
 from deploy.tflite.parameters import ConvParams, FullyConnectedParams, ProductParams
 from deploy.tflite.single_rounding import SCALE
 
-_BACKEND: Backend = V7EM  # the one whose weights are widened
+_BACKEND = next(backend for backend in BACKENDS if backend.widens_weights)
 # Of kernels without an inner loop of a backend.
 _LOOPLESS = ("_any_s8", "_grouped_s8")
 

@@ -12,10 +12,14 @@ from deploy.run.telling import teller
 # Without a terminal (a pipe, CI) rich falls back to 80 columns and would cut names in tables.
 _PIPE_WIDTH = 160
 
+# Names of users are printed as they are: `bad.py:x:` is not to become a picture.
 console = Console(
-    highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else _PIPE_WIDTH
+    emoji=False,
+    highlight=False,
+    soft_wrap=True,
+    width=None if sys.stdout.isatty() else _PIPE_WIDTH,
 )
-error_console = Console(stderr=True, highlight=False, soft_wrap=True)
+error_console = Console(stderr=True, emoji=False, highlight=False, soft_wrap=True)
 
 
 say = teller(console)

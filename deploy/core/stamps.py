@@ -59,6 +59,7 @@ class Stamp:
         inputs: files and folders that the stage reads; they exist by now.
         settings: everything else that its outputs depend on.
         outputs: files and folders that the stage writes.
+        amended: those of them that later stages add to; of these only the existence counts.
     """
 
     def __init__(
@@ -69,8 +70,10 @@ class Stamp:
         inputs: Iterable[Path],
         settings: Mapping[str, object],
         outputs: Iterable[Path],
+        amended: Iterable[Path] = (),
     ) -> None:
         self.path = folder / ".stamps" / f"{stage}.json"
+        self.amended = list(amended)
         self.outputs = list(outputs)
         self.content = {
             "inputs": hash_files(inputs),
@@ -79,11 +82,11 @@ class Stamp:
         }
 
     def is_current(self) -> bool:
-        """True where the outputs are there and were made from these very inputs."""
-        if not all(path.exists() for path in self.outputs):
+        """True where the outputs are as they were made, from these very inputs."""
+        if not all(path.exists() for path in (*self.outputs, *self.amended)):
             return False
         try:
-            return bool(json.loads(self.path.read_text()) == self.content)
+            return bool(json.loads(self.path.read_text()) == self._with_outputs())
         except (OSError, ValueError):
             return False
 
@@ -93,4 +96,7 @@ class Stamp:
 
     def write(self) -> None:
         """Declare the outputs made."""
-        write_atomic(self.path, json.dumps(self.content, indent=1) + "\n")
+        write_atomic(self.path, json.dumps(self._with_outputs(), indent=1) + "\n")
+
+    def _with_outputs(self) -> dict[str, str]:
+        return self.content | {"outputs": hash_files(self.outputs)}

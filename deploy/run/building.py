@@ -171,7 +171,9 @@ def _build_both(run: Run, target: "Target", say: Say) -> None:
     )
     build_host(run.generated, run.host_library)
     accuracy, count = int8_accuracy(HostModel(run.host_library).invoke, run.dataset)
-    model = json.loads(run.model_json.read_text())
+    model = _read_record(run.model_json, "accuracy", "quantize")
+    if not isinstance(model["accuracy"], dict) or "float_test" not in model["accuracy"]:
+        raise DeployError(f"{run.model_json} is damaged; run `netbooster quantize` again")
     model["accuracy"] |= {"int8_test": accuracy, "test_images": count}
     write_atomic(run.model_json, json.dumps(model, indent=1) + "\n")
     say(
@@ -227,6 +229,17 @@ def _link_tflm(
     return build_tflm(data, name, target, library, folder, elf, arena=arena), arena
 
 
+def _read_record(path: Path, key: str, command: str) -> dict[str, Any]:
+    """What an earlier stage wrote down, which has to have a ``key``."""
+    try:
+        record = json.loads(read_bytes(path))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict) or key not in record:
+        raise DeployError(f"{path} is damaged; run `netbooster {command}` again")
+    return record
+
+
 def _write_record(path: Path, result: BuildResult, **more: Any) -> None:
     record = {"compiler": result.compiler, "flags": result.flags, "sizes": asdict(result.sizes)}
     write_atomic(path, json.dumps(record | more, indent=1) + "\n")
@@ -249,7 +262,8 @@ def _build_single(
     if source.is_dir():
         if engine != "nb":
             raise DeployError(f"--engine {engine} takes a run folder or a .tflite file")
-        folder, name = source, str(json.loads(read_bytes(source / "plan.json"))["name"])
+        folder = source
+        name = str(_read_record(source / "plan.json", "name", "compile")["name"])
         elf = source.parent / f"firmware-{target.name}.elf" if output is None else Path(output)
         result = build_firmware(folder, target, elf)
     else:

@@ -83,7 +83,7 @@ def _compile_run(paths: RunPaths, arguments: dict[str, Any], force: bool, say: S
         "compile",
         inputs=[paths.tflite],
         settings=arguments,
-        outputs=[paths.generated / "plan.json"],
+        outputs=[paths.generated],
     )
     if not force and stamp.is_current():
         say("compile", f"{paths.name}: up to date")

@@ -128,6 +128,20 @@ def open_run(folder: Path) -> Run:
     return Run(folder, load_recipe(str(file)))
 
 
+def _member(folder: Path, method: str) -> Run:
+    """A run of a comparison.
+
+    Raises:
+        DeployError: it is missing; says what trains it again.
+    """
+    if not (folder / method / "recipe.toml").is_file():
+        raise DeployError(
+            f"{folder}: its run {method}/ is missing; train it again with: netbooster train "
+            f"{folder / 'recipe.toml'} --method {method} --output {folder / method}"
+        )
+    return open_run(folder / method)
+
+
 def runs_in(folder: Path) -> list[Run]:
     """The runs that a folder stands for: itself, or those of a comparison.
 
@@ -137,7 +151,7 @@ def runs_in(folder: Path) -> list[Run]:
     """
     selection = read_selection(folder)
     if selection is not None:
-        return [open_run(folder / score.method) for score in selection.runs]
+        return [_member(folder, score.method) for score in selection.runs]
     from netbooster.experiment.run import check_layout
     from netbooster.methods import method_names
 
@@ -146,7 +160,7 @@ def runs_in(folder: Path) -> list[Run]:
     if begun:
         raise DeployError(
             f"{folder}: the comparison of {', '.join(begun)} is not trained to its end; go on "
-            f"with: netbooster run {folder / begun[0] / 'recipe.toml'} --output {folder}"
+            f"with: netbooster run RECIPE --output {folder}, RECIPE and --methods as they were"
         )
     return [open_run(folder)]
 
@@ -159,5 +173,5 @@ def chosen_in(folder: Path) -> Run:
     """
     selection = read_selection(folder)
     if selection is not None:
-        return open_run(folder / selection.method)
+        return _member(folder, selection.method)
     return runs_in(folder)[0]

@@ -86,7 +86,11 @@ def read_selection(folder: Path) -> Selection | None:
             Score(str(own["method"]), float(own["val"]), float(own["test"]))
             for own in content["runs"]
         )
-        return Selection(str(content["method"]), str(content["why"]), scores)
+        selection = Selection(str(content["method"]), str(content["why"]), scores)
+        names = [score.method for score in scores]
+        if selection.method not in names or any(Path(name).name != name for name in names):
+            raise ValueError("the selected method is none of the runs")
+        return selection
     except (ValueError, KeyError, TypeError) as error:
         raise DeployError(f"{path} is damaged; run `netbooster run` again") from error
 

@@ -89,6 +89,12 @@ def load(folder: str | Path) -> TrainedNetwork:
     path = Path(folder)
     if path.is_dir():
         check_layout(path)
+        runs = sorted(run.parent.name for run in path.glob(f"*/{FINISHED}"))
+        if runs and not (path / FINISHED).is_file():
+            raise NetBoosterError(
+                f"{path}: holds several runs ({', '.join(runs)}); name one, such as "
+                f"{path / runs[-1]}"
+            )
         path = path / FINISHED
     meta = load_torch(path, "train the run to its end with `netbooster train`")
     task = load_task(meta["task"])

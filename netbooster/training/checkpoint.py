@@ -12,6 +12,8 @@ import json
 import os
 import pickle
 import random
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,10 @@ from netbooster.common.errors import NetBoosterError
 from netbooster.common.files import write_atomic
 
 FORMAT = 1
+_DAMAGE = (
+    OSError, RuntimeError, EOFError, ValueError, KeyError, NotImplementedError,
+    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def save_torch(path: Path, content: dict[str, Any]) -> None:
@@ -49,8 +55,9 @@ def load_torch(path: Path, remedy: str) -> dict[str, Any]:
     if not path.is_file():
         raise NetBoosterError(f"{path}: missing; {remedy}")
     try:
+        _check_sums(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except _DAMAGE as error:
         raise NetBoosterError(f"{path}: damaged or not written by netbooster; {remedy}") from error
     if not isinstance(content, dict) or "format" not in content:
         raise NetBoosterError(f"{path}: not written by netbooster; {remedy}")
@@ -59,6 +66,13 @@ def load_torch(path: Path, remedy: str) -> dict[str, Any]:
             f"{path}: has format {content['format']}, this version reads {FORMAT}; {remedy}"
         )
     return content
+
+
+def _check_sums(path: Path) -> None:
+    """Compare every part of the archive with its CRC-32, which torch writes and never reads."""
+    with zipfile.ZipFile(path) as archive:
+        if (part := archive.testzip()) is not None:
+            raise zipfile.BadZipFile(f"{part} has another checksum")
 
 
 def state_digest(state: dict[str, Tensor]) -> str:

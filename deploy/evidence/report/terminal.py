@@ -25,7 +25,7 @@ def print_summary(
     Raises:
         DeployError: nothing to report on, or a file that cannot be understood.
     """
-    console = console or Console()
+    console = console or Console(emoji=False)
     run = collect_run(run_dir, target, runs)
     budget = check_budget(run)
     table = Table(title=Text(f"{run.name} on {target}"), title_justify="left")

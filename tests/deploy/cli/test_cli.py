@@ -254,3 +254,21 @@ def test_model_too_large_for_the_target(capfd: pytest.CaptureFixture[str], tmp_p
     assert re.search(r"\d[\d,]* bytes", line)
     assert "RAM" in line and "layer" in line
     assert not (tmp_path / "firmware-small.elf").exists()
+
+
+def test_names_are_printed_as_they_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("x = 3")
+    with pytest.raises(SystemExit) as ended:
+        main(["quantize", "mine.py:x"])
+    assert ended.value.code == 2
+    assert "mine.py:x: --images is missing" in capsys.readouterr().err
+
+
+def test_generated_c_with_a_damaged_plan_is_one_line(tmp_path, capsys):
+    for content in ("{", "[]", "{}"):
+        (tmp_path / "plan.json").write_text(content)
+        with pytest.raises(SystemExit) as ended:
+            main(["build", str(tmp_path)])
+        assert ended.value.code == 2
+        assert "plan.json is damaged; run `netbooster compile` again" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 """A comparison: which run is put forward, what lies where, and which folders are refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from deploy.run.selection import (
 from deploy.run.training import train_run
 from netbooster.common.errors import NetBoosterError
 from netbooster.experiment.recipe import load_recipe, save_recipe
+from netbooster.experiment.trained import load
 
 VANILLA, BOOSTED, KD = Score("vanilla", 0.9, 0.8), Score("netbooster", 0.95, 0.7), Score(
     "kd", 0.93, 0.99
@@ -93,9 +95,27 @@ def test_a_comparison_that_is_not_finished_says_how_to_go_on(comparison: Path) -
         runs_in(comparison)
 
 
+def test_a_run_that_is_missing_is_trained_again_by_its_own_method(comparison: Path) -> None:
+    shutil.rmtree(comparison / "netbooster")
+    for function in (runs_in, chosen_in):
+        with pytest.raises(DeployError, match=r"netbooster/ is missing; .* --method netbooster"):
+            function(comparison)
+
+
+def test_a_comparison_holds_several_networks_to_load(comparison: Path) -> None:
+    with pytest.raises(NetBoosterError, match=r"holds several runs \(netbooster, vanilla\)"):
+        load(comparison)
+
+
 def test_a_damaged_selection_is_one_line(comparison: Path) -> None:
     path = comparison / "selected" / "selection.json"
-    for content in ("{", json.dumps({"method": "vanilla"}), "[]"):
+    run = {"method": "vanilla", "val": 0.5, "test": 0.5}
+    outside = run | {"method": "../vanilla"}
+    wrong = [
+        json.dumps({"method": method, "why": "", "runs": runs})
+        for method, runs in (("vanilla", []), ("kd", [run]), ("../vanilla", [outside]))
+    ]
+    for content in ("{", json.dumps({"method": "vanilla"}), "[]", *wrong):
         path.write_text(content)
         with pytest.raises(DeployError, match="is damaged; run `netbooster run` again"):
             runs_in(comparison)

@@ -22,7 +22,7 @@ from netbooster.common.seeds import reproducible, seed_everything
 from netbooster.data import Dataset, Preprocess
 from netbooster.giant.plt import DecayedActivation, get_alpha
 from netbooster.tasks import Classification
-from netbooster.training.checkpoint import RunStore, load_torch
+from netbooster.training.checkpoint import RunStore, load_torch, save_torch
 from netbooster.training.config import TrainConfig
 from netbooster.training.evaluate import evaluate
 from netbooster.training.loop import Trainer
@@ -352,6 +352,19 @@ def test_damaged_checkpoint_is_refused(tmp_path: Path, damage: str) -> None:
     with pytest.raises(NetBoosterError, match=r"checkpoint\.pt: .*delete") as error:
         make_trainer(tmp_path).resume()
     assert "\n" not in str(error.value)
+
+
+def test_a_flipped_byte_anywhere_in_the_weights_is_seen(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    save_torch(path, {"format": 1, "weights": torch.arange(4000.0)})
+    assert load_torch(path, "train again")["weights"][7] == 7
+    good = path.read_bytes()
+    for share in (0.2, 0.5, 0.8):
+        content = bytearray(good)
+        content[int(len(content) * share)] ^= 0xFF
+        path.write_bytes(content)
+        with pytest.raises(NetBoosterError, match=r"x\.pt: damaged .*train again"):
+            load_torch(path, "train again")
 
 
 def test_newer_format_is_refused(tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.exit(2)
     except _USAGE_ERROR as error:
         usage: Any = error
+        if not usage.format_message().strip():  # no arguments: the help is on the screen
+            sys.exit(2)
         command = usage.ctx.command_path if usage.ctx is not None else "netbooster"
         message = f"error: {usage.format_message().rstrip('.')} (see '{command} --help')"
         error_console.print(message, markup=False, highlight=False, soft_wrap=True)

@@ -35,7 +35,8 @@ def command(
     recipe: RecipeArgument,
     target: TargetOption = DEFAULT_TARGET,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder. Default: runs/<recipe>.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder. Default: runs/NAME, by the recipe's name."),
     ] = None,
     methods: Annotated[
         str | None,

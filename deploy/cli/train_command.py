@@ -26,7 +26,7 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="Run folder. Default: runs/<recipe>-<method>, or runs/<recipe> "
+            help="Run folder. Default: runs/NAME-METHOD, or runs/NAME "
             "where the recipe names its method.",
         ),
     ] = None,

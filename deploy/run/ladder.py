@@ -127,6 +127,7 @@ def attempt(run: Run, settings: Settings, *, device: str = "cpu", say: Say) -> A
             "quantize",
             f"{run.name}: only {len(images)} training images, not {settings.samples}, set ranges",
         )
+        settings = replace(settings, samples=len(images))
     metadata = {
         "netbooster.labels": json.dumps(trained.labels),
         "netbooster.preprocess": json.dumps(trained.preprocess.to_dict(), sort_keys=True),

@@ -28,6 +28,8 @@ def tell_of_data(recipe: "Recipe", say: Say) -> None:
     sizes = {split: dataset.split_size(split) for split in ("train", "val", "test")}
     counts = ", ".join(f"{size:,} {split}" for split, size in sizes.items())
     say("data", f"{dataset.name}: {len(dataset.labels)} classes; images: {counts}")
+    if dataset.test_is_val:
+        say("data", "no test images of their own: what is called test are the validation images")
     images = sizes["train"]
     steps = recipe.total_steps(images)
     if steps < FEW_STEPS:

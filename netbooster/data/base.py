@@ -100,6 +100,8 @@ class Dataset(ABC):
     #: Class names; a label is an index into this list. The order travels in artifacts.
     labels: list[str]
     preprocess: Preprocess
+    #: Whether there is one set of images for validation and test.
+    test_is_val: bool = False
 
     @property
     def skipped(self) -> dict[Path, str]:

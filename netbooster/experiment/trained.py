@@ -93,7 +93,7 @@ def load(folder: str | Path) -> TrainedNetwork:
         if runs and not (path / FINISHED).is_file():
             raise NetBoosterError(
                 f"{path}: holds several runs ({', '.join(runs)}); name one, such as "
-                f"{path / runs[-1]}"
+                f"{path / ('selected' if 'selected' in runs else runs[-1])}"
             )
         path = path / FINISHED
     meta = load_torch(path, "train the run to its end with `netbooster train`")

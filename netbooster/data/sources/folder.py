@@ -45,6 +45,7 @@ class Folder(ImageDataset):
             split: self._check_headers(_list_split(folder, self.labels), folder)
             for split, folder in folders.items()
         }
+        self.test_is_val = "test" not in self._files
         self._files.setdefault("test", self._files["val"])
         self._sources.update({split: FileSource(files) for split, files in self._files.items()})
 

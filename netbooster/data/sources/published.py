@@ -71,6 +71,7 @@ class Published(ImageDataset):
             self.labels = read[0][1]
             self._sources[split] = _joined([source for source, _ in read])
         self._sources["val"] = self._sources["test"]
+        self.test_is_val = True
 
     def _read(self, entry: _Entry, split: str) -> _Split:
         try:

@@ -272,3 +272,11 @@ def test_generated_c_with_a_damaged_plan_is_one_line(tmp_path, capsys):
             main(["build", str(tmp_path)])
         assert ended.value.code == 2
         assert "plan.json is damaged; run `netbooster compile` again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["list", "run", "inspect"])
+def test_without_arguments_there_is_help_and_no_empty_error(
+    capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    code, out, err = run(capfd, command)
+    assert code == 2 and "error:" not in err and "Usage" in out + err

@@ -73,6 +73,13 @@ def test_test_folder_is_used_when_there(root):
         Image.new("RGB", (20, 20), colour).save(root / "test" / name / "only.png")
     dataset = load_dataset(_config(root))
     assert dataset.split_size("test") == 3 and dataset.split_size("val") == 12
+    assert not load_dataset(_config(root)).test_is_val
+
+
+def test_without_a_test_folder_it_is_said_that_test_is_val(root):
+    dataset = load_dataset(_config(root))
+    assert dataset.test_is_val
+    assert dataset.split_size("test") == dataset.split_size("val")
 
 
 def test_an_epoch_sees_every_image_once_and_resumes_anywhere(root):

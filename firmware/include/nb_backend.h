@@ -7,8 +7,10 @@
  * Cores with DSP instructions (ARMv7E-M: Cortex-M4, M7, M33, M55) run `fast`, others `portable`. */
 #if defined(__ARM_FEATURE_DSP) && __ARM_FEATURE_DSP && defined(__thumb2__)
 #define NB_DSP 1
+#define NB_PARTS "nb_parts_v7em.h" /* see nb_parts.h */
 #define NB_INNER_LOOP(fast, portable) fast
 #else
+#define NB_PARTS "nb_parts_portable.h"
 #define NB_INNER_LOOP(fast, portable) portable
 #endif
 

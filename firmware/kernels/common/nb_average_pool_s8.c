@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Average pooling; padding does not count. */
-#include "nb_pool_window.h"
+#include "nb_parts.h"
 
 #define LANES 4u /* channels at a time */
 
@@ -11,12 +11,7 @@ static inline void add_up(const nb_pool_params *p, const int8_t *input, nb_pool_
   sums[0] = sums[1] = sums[2] = sums[3] = 0;
   for (uint32_t y = w.top; y < w.bottom; y++) {
     const int8_t *value = input + (nb_ring_place(p->in, y) * p->in_w + w.left) * p->channels;
-#ifdef NB_DSP
-    if (count == LANES) {
-      nb_add_bytes(sums, value, columns, p->channels);
-      continue;
-    }
-#endif
+    if (nb_sum_part(sums, count, value, columns, p->channels) != 0) continue;
     for (uint32_t x = 0; x < columns; x++, value += p->channels) {
       for (uint32_t i = 0; i < count; i++) sums[i] += value[i];
     }

@@ -2,37 +2,7 @@
 /* See nb_conv_gather.h. */
 #include "nb_conv_gather.h"
 
-/* Copies `count` bytes; returns where they end. */
-static inline __attribute__((always_inline)) int8_t *copy(int8_t *to, const int8_t *from,
-                                                          uint32_t count) {
-#ifdef NB_DSP
-  uint32_t word;
-  __asm__ volatile(
-      "subs %2, #4\n"
-      "blt 2f\n"
-      "1:\n"
-      "ldr %3, [%1], #4\n"
-      "str %3, [%0], #4\n"
-      "subs %2, #4\n"
-      "bge 1b\n"
-      "2:\n"
-      "lsls %2, #31\n" /* carry: two bytes are left; minus: one */
-      "bcc 3f\n"
-      "ldrh %3, [%1], #2\n"
-      "strh %3, [%0], #2\n"
-      "3:\n"
-      "bpl 4f\n"
-      "ldrb %3, [%1], #1\n"
-      "strb %3, [%0], #1\n"
-      "4:\n"
-      : "+r"(to), "+r"(from), "+r"(count), "=&r"(word)
-      :
-      : "cc", "memory");
-#else
-  for (; count != 0; count--) *to++ = *from++;
-#endif
-  return to;
-}
+#include "nb_parts.h"
 
 static int8_t *fill(int8_t *to, int32_t value, uint32_t count) {
   for (; count != 0; count--) *to++ = (int8_t)value;
@@ -47,7 +17,7 @@ static void gather_columns(const nb_conv_params *p, const int8_t *row, int32_t l
     const int32_t before = nb_clamp(-left, 0, span);
     const int32_t end = nb_clamp(p->in_w - left, before, span);
     to = fill(to, p->input_zero_point, (uint32_t)(before * depth));
-    to = copy(to, row + (left + before) * depth, (uint32_t)((end - before) * depth));
+    to = nb_copy_bytes(to, row + (left + before) * depth, (uint32_t)((end - before) * depth));
     to = fill(to, p->input_zero_point, (uint32_t)((span - end) * depth));
   }
 }
@@ -86,7 +56,7 @@ void nb_conv_gather(const nb_conv_params *p, const int8_t *input, uint32_t index
       }
       row += left * p->in_c;
       do {
-        copy(to, row, segment);
+        nb_copy_bytes(to, row, segment);
         row += step;
         to += bytes;
       } while (--pixels != 0);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Mean over height and width. */
-#include "nb_dsp.h"
+#include "nb_parts.h"
 
 void nb_mean_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   const nb_mean_params *p = layer->params;
@@ -10,18 +10,13 @@ void nb_mean_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   (void)first, (void)last;
   for (uint32_t left = channels; left != 0;) {
     int32_t sums[4] = {p->offset, p->offset, p->offset, p->offset};
-    uint32_t done = 1;
-#ifdef NB_DSP
-    if (left >= 4) {
-      nb_add_bytes(sums, input, p->pixels, channels);
-      done = 4;
-    } else
-#endif
-    {
+    uint32_t done = nb_sum_part(sums, left, input, p->pixels, channels);
+    if (done == 0) {
       const int8_t *value = input;
       int32_t sum = p->offset;
       for (uint32_t i = p->pixels; i != 0; i--, value += channels) sum += *value;
       sums[0] = sum;
+      done = 1;
     }
     input += done;
     left -= done;

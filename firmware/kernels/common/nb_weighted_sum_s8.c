@@ -1,35 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sum or difference of two tensors, each with a factor: one shift and one saturation. */
-#include "nb_dsp.h"
+#include "nb_parts.h"
 #include "nb_walk.h"
-
-#ifdef NB_DSP
-#define ONE \
-  "ldrsb %[sum], [%[a]], #1\n"     \
-  "ldrsb %[value], [%[b]], #1\n"   \
-  "mla %[sum], %[sum], %[factor0], %[offset]\n" \
-  "mla %[sum], %[value], %[factor1], %[sum]\n"  \
-  "ssat %[sum], #8, %[sum], asr #" NB_TEXT(NB_WEIGHTED_SUM_SHIFT) "\n" \
-  "strb %[sum], [%[output]], #1\n"
-#endif
 
 static void add_up(const void *op, uint32_t count, const int8_t *a, const int8_t *b,
                    int8_t *output) {
   const nb_weighted_sum_params *p = op;
-#ifdef NB_DSP
-  uint32_t sum, value, fours = count >> 2;
-  count &= 3;
-  if (fours != 0) {
-    __asm__ volatile(
-        "1:\n" ONE ONE ONE ONE
-        "subs %[fours], #1\n"
-        "bne 1b\n"
-        : [sum] "=&r"(sum), [value] "=&r"(value), [fours] "+&r"(fours), [a] "+&r"(a), [b] "+&r"(b),
-          [output] "+&r"(output)
-        : [factor0] "r"(p->factor[0]), [factor1] "r"(p->factor[1]), [offset] "r"(p->offset)
-        : "cc", "memory");
-  }
-#endif
+  nb_weighted_sum_part(p, &count, &a, &b, &output);
   for (; count != 0; count--) {
     const uint32_t whole = (uint32_t)p->offset + (uint32_t)*a++ * (uint32_t)p->factor[0] +
                            (uint32_t)*b++ * (uint32_t)p->factor[1];

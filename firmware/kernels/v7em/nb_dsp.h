@@ -5,8 +5,6 @@
 
 #include "nb_arithmetic.h"
 
-#ifdef NB_DSP
-
 #define NB_TEXT_OF(x) #x
 #define NB_TEXT(x) NB_TEXT_OF(x) /* of a macro's value, for assembly */
 
@@ -86,5 +84,4 @@ static inline int32_t nb_requantize_fast(int32_t x, int32_t twice_multiplier, in
   return nb_ssat8(value >> shift);
 }
 
-#endif
 #endif

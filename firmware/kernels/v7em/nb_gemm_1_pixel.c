@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Matrix product of one pixel: widens it as the assembly for one pixel reads it. */
-#include "nb_gemm_s8.h"
+#include "nb_kernels.h"
 
 #ifdef NB_DSP
+#include "nb_gemm_s8.h"
 
 void nb_gemm_1_pixel(nb_gemm_function *gemm, const void *weights, const nb_requantization *r,
                      const int8_t *row, uint32_t depth, int16_t *wide, int8_t *output) {
@@ -29,6 +30,4 @@ void nb_gemm_1_pixel(nb_gemm_function *gemm, const void *weights, const nb_requa
   (of_int16 ? gemm : scaled ? nb_gemm_1_single : nb_gemm_1)(&call);
 }
 
-#else
-typedef int nb_gemm_1_pixel_is_empty;
 #endif

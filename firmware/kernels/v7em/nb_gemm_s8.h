@@ -12,8 +12,6 @@
 #include "nb_dsp.h"
 #include "nb_layout.h"
 
-#ifdef NB_DSP
-
 #define NB_GEMM_PIXELS 4u
 
 /* Widens four rows of `depth` bytes, at least 4, `stride` bytes apart, into 8 * (depth rounded up
@@ -76,5 +74,4 @@ nb_gemm_function nb_gemm_1, nb_gemm_1_single;
 void nb_gemm_1_pixel(nb_gemm_function *gemm, const void *weights, const nb_requantization *r,
                      const int8_t *row, uint32_t depth, int16_t *wide, int8_t *output);
 
-#endif
 #endif

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Convolution with any kernel: gathers patches of the input, then multiplies as a matrix. */
-#include "nb_conv_gather.h"
-#include "nb_gemm_s8.h"
+#include "nb_kernels.h"
 
 #ifdef NB_DSP
+#include "nb_conv_gather.h"
+#include "nb_gemm_s8.h"
 
 /* The output pixels `pixel`..end - 1 of the map, to `output`. */
 static void convolve(const nb_conv_params *p, uint32_t pixel, uint32_t end, const int8_t *input,
@@ -51,8 +52,4 @@ void nb_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   }
 }
 
-#else
-void nb_conv_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
-  nb_conv_any_s8(layer, first, last);
-}
 #endif

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Fully connected layer. */
+#include "nb_kernels.h"
+
+#ifdef NB_DSP
 #include "nb_gemm_s8.h"
 
 void nb_fully_connected_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
-#ifdef NB_DSP
   const nb_fully_connected_params *p = layer->params;
   const int8_t *input = layer->input;
   int8_t *output = layer->output;
@@ -12,7 +14,6 @@ void nb_fully_connected_s8(const nb_layer *layer, uint32_t first, uint32_t last)
     nb_gemm_1_pixel(p->gemm, p->weights, &p->requantization, input, p->in_c, layer->scratch,
                     output);
   }
-#else
-  nb_fully_connected_any_s8(layer, first, last);
-#endif
 }
+
+#endif

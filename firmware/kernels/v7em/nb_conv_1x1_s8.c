@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* 1x1 convolution, stride 1: a matrix product over pixels. */
-#include "nb_gemm_s8.h"
+#include "nb_kernels.h"
 
 #ifdef NB_DSP
+#include "nb_gemm_s8.h"
 
 static void multiply(const nb_conv_1x1_params *p, uint32_t pixels, const int8_t *input,
                      int8_t *output, void *scratch) {
@@ -48,8 +49,4 @@ void nb_conv_1x1_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   }
 }
 
-#else
-void nb_conv_1x1_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
-  nb_conv_1x1_any_s8(layer, first, last);
-}
 #endif

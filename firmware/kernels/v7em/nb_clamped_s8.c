@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Kernels whose inner loops for cores with DSP instructions saturate to int8 only, for layers with a
- * narrower clamp. Portable ones clamp what they write themselves. */
-#include "nb_clamp_s8.h"
+/* Kernels whose inner loops saturate to int8 only, for layers with a narrower clamp. */
 #include "nb_kernels.h"
 
 #ifdef NB_DSP
 #include "nb_arithmetic.h"
+#include "nb_clamp_s8.h"
 
 /* Rows first..last - 1 of a map; between its pixels may lie the channels of other layers. */
 static void clamp_rows(const nb_requantization *r, int8_t *output, nb_ring ring, uint32_t width,
@@ -18,37 +17,30 @@ static void clamp_rows(const nb_requantization *r, int8_t *output, nb_ring ring,
     }
   }
 }
-#endif
 
 void nb_conv_1x1_clamped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   nb_conv_1x1_s8(layer, first, last);
-#ifdef NB_DSP
   const nb_conv_1x1_params *p = layer->params;
   clamp_rows(&p->requantization, layer->output, p->out, p->width, p->out_c, p->pitch, first, last);
-#endif
 }
 
 void nb_conv_clamped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   nb_conv_s8(layer, first, last);
-#ifdef NB_DSP
   const nb_conv_params *p = layer->params;
   clamp_rows(&p->requantization, layer->output, p->out, p->out_w, p->out_c, p->pitch, first, last);
-#endif
 }
 
 void nb_depthwise_conv_clamped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   nb_depthwise_conv_s8(layer, first, last);
-#ifdef NB_DSP
   const nb_depthwise_conv_params *p = layer->params;
   clamp_rows(&p->requantization, layer->output, p->out, p->out_w, p->in_c, p->pitch, first, last);
-#endif
 }
 
 void nb_fully_connected_clamped_s8(const nb_layer *layer, uint32_t first, uint32_t last) {
   nb_fully_connected_s8(layer, first, last);
-#ifdef NB_DSP
   const nb_fully_connected_params *p = layer->params;
   const nb_requantization *r = &p->requantization;
   nb_clamp_s8(r->minimum, r->maximum, layer->output, p->batch * p->out_c);
-#endif
 }
+
+#endif

@@ -48,6 +48,7 @@ def report(
         place,
         board.name,
         pair,
+        selected="" if selection is None else selection.method,
         why="" if selection is None else f"{selection.method}, {selection.why}",
         sample_images=list(zip(pixels[:SAMPLES], labels[:SAMPLES].tolist(), strict=True)),
     )

@@ -60,7 +60,8 @@ class ModelRun:
 class RunData:
     """A run folder as the report sees it, for one target.
 
-    ``alone``: it is one run; the reference is empty then. ``why``: why which run is put forward.
+    ``alone``: it is one run; the reference is empty then. ``selected``: the run that is put
+    forward; ``why``: why.
     """
 
     name: str
@@ -71,6 +72,7 @@ class RunData:
     contender: ModelRun
     missing: list[Missing]
     alone: bool = False
+    selected: str = ""
     why: str = ""
 
     @property
@@ -80,8 +82,16 @@ class RunData:
 
     @property
     def measured(self) -> ModelRun | None:
-        """The model that the figures are about: the contender where it was measured."""
-        return next((item for item in (self.contender, self.reference) if item.measurement), None)
+        """The model that the figures are about: of those measured the one that is put forward,
+        else the contender."""
+        return next((item for item in self.foremost if item.measurement), None)
+
+    @property
+    def foremost(self) -> tuple[ModelRun, ModelRun]:
+        """The model that is put forward, or the contender where nobody says, before the other."""
+        if self.selected and self.selected == self.reference.name:
+            return self.reference, self.contender
+        return self.contender, self.reference
 
     def lacking(self, what: str) -> Missing | None:
         """Which models lack ``what`` (as one entry, their names joined) and what makes it."""
@@ -99,7 +109,14 @@ def rerun_command(stage: str, target: str, folder: str = "RUN") -> str:
     return f"netbooster {stage} {folder}{suffix}"
 
 
-def collect_run(run_dir: Path, target: str, runs: Sequence[str] = (), *, why: str = "") -> RunData:
+def collect_run(
+    run_dir: Path,
+    target: str,
+    runs: Sequence[str] = (),
+    *,
+    selected: str = "",
+    why: str = "",
+) -> RunData:
     """Read what the earlier stages left in ``run_dir`` for ``target``.
 
     A missing file is listed in ``missing``; a file that cannot be understood, or that was made
@@ -108,7 +125,8 @@ def collect_run(run_dir: Path, target: str, runs: Sequence[str] = (), *, why: st
     Args:
         runs: folders of the two runs that are set beside each other, the reference first; or of
             one alone; empty: ``run_dir`` itself is the run.
-        why: what is said about the run that is put forward.
+        selected: the run that is put forward.
+        why: what is said about it.
 
     Raises:
         DeployError: nothing to report on, a malformed file, or artifacts of different models mixed.
@@ -133,6 +151,7 @@ def collect_run(run_dir: Path, target: str, runs: Sequence[str] = (), *, why: st
         contender=found[-1],
         missing=missing,
         alone=len(found) == 1,
+        selected=selected,
         why=why,
     )
 

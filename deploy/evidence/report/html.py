@@ -53,6 +53,7 @@ def write_report(
     target: str,
     runs: Sequence[str] = (),
     *,
+    selected: str = "",
     why: str = "",
     sample_images: Sequence[SampleImage] = (),
 ) -> ReportResult:
@@ -65,7 +66,8 @@ def write_report(
         run_dir: a comparison, or one run.
         runs: folders in it that are set beside each other, the reference first; or one alone;
             empty: ``run_dir`` itself is the run.
-        why: why which run is put forward.
+        selected: the run that is put forward.
+        why: what is said about it.
         target: which ``measurement-<target>.json`` to report.
         sample_images: the first test images in the data set's order, so that the k-th is the
             measurement's image with index k, each with its label.
@@ -74,7 +76,7 @@ def write_report(
         DeployError: nothing to report on, a file that cannot be understood; or, with the page
             written, the budget is broken or output bytes differ from the golden result.
     """
-    run = collect_run(run_dir, target, runs, why=why)
+    run = collect_run(run_dir, target, runs, selected=selected, why=why)
     budget = check_budget(run)
     found = alerts(run, budget)
     path = run_dir / "report.html"

@@ -71,10 +71,11 @@ class Answers:
 
 
 def headline_figures(run: RunData) -> list[Headline]:
-    """The numbers that most readers come for, of the contender where it was run."""
+    """The numbers that most readers come for, of the model that is put forward."""
     found = []
     rows = [row for row in accuracy_rows(run) if row.test is not None]
-    int8 = next((row for row in reversed(rows) if row.name.endswith("int8")), None)
+    names = [f"{model.name}, int8" for model in run.foremost]
+    int8 = next((row for name in names for row in rows if row.name == name), None)
     if int8:
         note = f"{numbers.count(int8.images)} test images"
         if int8.from_reference is not None:

@@ -235,3 +235,12 @@ def test_why_a_run_is_put_forward_is_on_the_page(run: Any) -> None:
     why = "netbooster, validation accuracy 90.00% against 80.00% of vanilla"
     result = write_report(run.path, run.target, run.models, why=why, sample_images=run.samples())
     assert f"Put forward: {why}." in run.visible(result.path.read_text())
+
+
+def test_the_headline_is_of_the_run_that_is_put_forward(run: Any) -> None:
+    for name in run.models:
+        page = write_report(
+            run.path, run.target, run.models, selected=name, sample_images=run.samples()
+        ).path
+        text = run.visible(page.read_text())
+        assert f"Accuracy, {name}, int8" in text and f"per inference, {name}" in text

@@ -51,9 +51,10 @@ def measure(
     Args:
         source: what :func:`build` returned, a run or comparison (in an emulator all its runs, on a
             board the one that is put forward), or any int8 .tflite file.
-        images: int8 [N, ...], as they lie in the input tensor; then nothing is written. Or how
-            many: of a run, test images (default: the recipe's number in an emulator, all on a
-            board); else random ones (default: 2).
+        images: int8 [N, ...], as they lie in the input tensor, or pixels of a run's network, uint8
+            [N, H, W, C]; their counts are kept for the report where no test images were measured.
+            Or how many: of a run, test images (default: the recipe's number in an emulator, all
+            on a board); else random ones (default: 2).
         labels: int [N], the classes of ``images``, for the accuracy.
         on: qemu, renode, or the serial port of a board. Default: the emulator that knows the
             target. A board that QEMU does not know is measured on its machine with the same core
@@ -118,13 +119,28 @@ def _measure_one(
 ) -> Measurement:
     if not isinstance(images, np.ndarray):
         images = _random_images(_tflite_of(firmware), images)
-    return measure_firmware(
+    elif firmware.run is not None and images.dtype == np.uint8:
+        images = (images.astype(np.int16) - 128).astype(np.int8)  # as a run's networks take pixels
+    measured = measure_firmware(
         _subject(firmware, target, options.on),
         images,
         labels,
         options,
         say=lambda line: say("measure", line),
     )
+    if firmware.run is not None:
+        _keep_counts(chosen_in(firmware.run).measurement(target.name, firmware.engine), measured)
+    return measured
+
+
+def _keep_counts(path: Path, measured: Measurement) -> None:
+    """Write what does not depend on which images they were, unless test images are there."""
+    try:
+        if Measurement.load(path).hashes.get("elf") == measured.hashes["elf"]:
+            return
+    except DeployError:
+        pass  # there is none, or a damaged one
+    measured.model_copy(update={"images": [], "accuracy_on_device": None}).save(path)
 
 
 def _measure_run(

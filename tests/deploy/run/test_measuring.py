@@ -117,12 +117,14 @@ def test_bytes_that_differ_are_written_down_and_refused(made, tmp_path, monkeypa
     assert str(made.measurement("host")) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_images_of_ones_own_are_measured_and_nothing_is_written(made, tmp_path):
+def test_of_images_of_ones_own_the_report_gets_counts_alone(made, tmp_path):
     firmware = read_firmware(made, HOST)
     images = np.random.default_rng(1).integers(-128, 128, (3, 32, 32, 3), dtype=np.int8)
     board = PtyBoard([str(made.firmware("host"))], tmp_path / "ttyACM0")
     try:
         measured = measure(firmware, images, np.array([1, 2, 3]), on=str(board.port), runs=1)
+        pixels = (images.astype(np.int16) + 128).astype(np.uint8)
+        as_pixels = measure(firmware, pixels, on=str(board.port), runs=1)
         with pytest.raises(DeployError, match=r"images are float32 \[3\]; at least one, int8"):
             measure(firmware, images.astype(np.float32), on=str(board.port))
         with pytest.raises(DeployError, match="an image has 12 bytes, the model in .* takes 3072"):
@@ -132,7 +134,21 @@ def test_images_of_ones_own_are_measured_and_nothing_is_written(made, tmp_path):
     assert [image.label for image in measured.images] == [1, 2, 3]
     expected = HostModel(made.host_library).invoke(images).reshape(3, -1)
     assert [image.output for image in measured.images] == expected.tolist()
-    assert not made.measurement("host").exists()
+    assert [image.output for image in as_pixels.images] == expected.tolist()
+    written = Measurement.load(made.measurement("host"))
+    assert written == measured.model_copy(update={"images": [], "accuracy_on_device": None})
+
+
+def test_images_of_ones_own_leave_test_images_measured_before(made, tmp_path):
+    board = PtyBoard([str(made.firmware("host"))], tmp_path / "ttyACM0")
+    try:
+        measure(made.folder, 3, on=str(board.port), target="host", runs=1, timeout=60)
+        before = made.measurement("host").read_bytes()
+        image = np.zeros((1, 32, 32, 3), np.int8)
+        measure(read_firmware(made, HOST), image, on=str(board.port), runs=1)
+    finally:
+        board.unplug()
+    assert made.measurement("host").read_bytes() == before
 
 
 @needs_qemu

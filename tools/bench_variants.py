@@ -114,7 +114,7 @@ def measure(
     return {
         "macs": macs, "instructions": result.instructions,
         "macs_per_instruction": round(macs / result.instructions, 4), "exact": exact,
-        "ram": built.sizes.ram_static + result.stack_high_water,
+        "ram": built.sizes.ram_static + result.memory.stack_used,
         "compiler": built.compiler, "flags": built.flags, "layers": layers,
     }  # fmt: skip
 

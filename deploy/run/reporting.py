@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deploy.core.errors import DeployError
+from deploy.core.stamps import hash_file
 from deploy.run.folder import DEFAULT_TARGET, need, runs_in
 from deploy.run.results import Report
 from deploy.run.selection import read_selection
@@ -59,19 +60,31 @@ def report(
 
 
 def _measured_target(folders: list[Path]) -> str:
-    """The one target that all runs were measured on.
+    """The one target that all runs were measured on, with the flatbuffers that they have.
 
     Raises:
         DeployError: there are several.
     """
-    found = {
-        path.stem.removeprefix(_PREFIX)
-        for folder in folders
-        for path in folder.glob(f"{_PREFIX}*.json")
-        if not path.stem.endswith("-tflm")
-    }
-    if DEFAULT_TARGET in found or not found:
+    found: dict[str, bool] = {}
+    for folder in folders:
+        for path in folder.glob(f"{_PREFIX}*.json"):
+            target = path.stem.removeprefix(_PREFIX)
+            if not target.endswith("-tflm"):
+                found[target] = found.get(target, True) and _is_current(path)
+    targets = {target for target, current in found.items() if current} or set(found)
+    if DEFAULT_TARGET in targets or not targets:
         return DEFAULT_TARGET
-    if len(found) > 1:
-        raise DeployError(f"measured on {', '.join(sorted(found))}; choose one with --target")
-    return found.pop()
+    if len(targets) > 1:
+        raise DeployError(f"measured on {', '.join(sorted(targets))}; choose one with --target")
+    return targets.pop()
+
+
+def _is_current(measurement: Path) -> bool:
+    """Whether it is of the flatbuffer beside it; a damaged one is for the report to refuse."""
+    from deploy.evidence.measurement import Measurement
+
+    tflite = measurement.with_name("model.tflite")
+    try:
+        return Measurement.load(measurement).hashes.get("tflite") == hash_file(tflite)
+    except (DeployError, OSError):
+        return True

@@ -15,7 +15,7 @@ from deploy.codegen import Plan, plan_model
 from deploy.core.errors import DeployError
 from deploy.devices import QemuDevice
 from deploy.evidence.bench import Settings, bench_model
-from deploy.evidence.memory_map import needed_bytes, pieces, render_map
+from deploy.evidence.memory_map import map_entries, needed_bytes, render_map
 from deploy.schedule.memory import STATIC_BYTES, arena_limit
 from deploy.targets import load_target, target_names
 
@@ -106,7 +106,7 @@ def test_table_for_people(capfd):
 def test_the_map_agrees_with_the_plan(mode, schedule):
     compilation = plan_model(SMALL.read_bytes(), name="small", schedule=schedule, input_mode=mode)
     plan = compilation.plan
-    found = pieces(compilation)
+    found = map_entries(compilation)
     assert max(piece.offset + piece.bytes for piece in found) == plan.arena_bytes
     assert max(needed_bytes(compilation)) == plan.arena_lower_bound
     assert {"input", "output", "activation", "scratch"} <= {piece.kind for piece in found}
@@ -121,9 +121,9 @@ def test_the_map_agrees_with_the_plan(mode, schedule):
         assert all(84 <= x <= 1144.1 and top - 0.1 <= y <= bottom + 0.1 for x, y in points)
 
 
-def test_plan_prints_and_draws(tmp_path, capfd):
+def test_the_plan_is_printed_and_drawn(tmp_path, capfd):
     picture = tmp_path / "map.svg"
-    code, out, err = run(capfd, "plan", SMALL, "--input", "rows", "-o", picture)
+    code, out, err = run(capfd, "inspect", SMALL, "--memory", "--input", "rows", "--svg", picture)
     assert code == 0, err
     assert "in stream 0" in out and "arena of" in out and "fullest at" in out
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
@@ -135,7 +135,7 @@ def test_a_model_that_does_not_fit_says_where(tmp_path, capfd):
     for word in ("layer:", "fused:", "rows:", "bytes too many at"):
         assert word in err
     assert not (tmp_path / "x").exists()
-    code, _, err = run(capfd, "plan", SMALL, "--ram", "1000")
+    code, _, err = run(capfd, "inspect", SMALL, "--memory", "--ram", "1000")
     assert code == 2 and "stack" in err
 
 

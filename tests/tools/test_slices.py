@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def collected(*options: str) -> set[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/netbooster/common"]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "tests/deploy/core"]
     result = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode in (0, 5), result.stdout + result.stderr
     return {line for line in result.stdout.splitlines() if "::" in line}

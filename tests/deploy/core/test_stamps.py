@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a stage is done, and when it has to be done again."""
 
 from pathlib import Path
